@@ -1,0 +1,240 @@
+"""`InlineApp`: tasks that run right here, in this process, on shared State."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+from qstate_nb.app.call import Call
+from qstate_nb.app.nesting import run_blocking, running_loop
+from qstate_nb.app.result import TaskResult
+from qstate_nb.app.runner import perform, perform_in_background
+from qstate_nb.app.task import GenerateHandler, Task, TaskOptions
+from qstate_nb.core.inject import Function, StatePlugin, innermost, name_of
+from qstate_nb.core.registry import StateRegistry, default_registry
+from qstate_nb.core.state import StateT
+from qstate_nb.core.subscribers import Subscribers
+from qstate_nb.errors import NotFoundError, TaskDefinitionError
+
+MAX_CALLS = 1_000
+
+
+class InlineApp:
+    """A collection of tasks that run inline.
+
+    Args:
+        name: for displays.
+        registry: where the State lives; by default `default_registry`, so that State outlives the app.
+
+    Example:
+        >>> import asyncio
+        >>> from qstate_nb import AsyncState, InlineApp, StateRegistry
+        >>> app = InlineApp(registry=StateRegistry())
+        >>> class Signup(AsyncState):
+        ...     pass
+        >>> @app.task
+        ... async def step1(state: Signup, phone: str):
+        ...     await state.update(step=1, phone=phone)
+        ...     return "ok"
+        >>> asyncio.run(step1("123"))
+        'ok'
+        >>> app.run("step1", "456").status
+        'success'
+        >>> asyncio.run(app.state(Signup).get_all())
+        {'step': 1, 'phone': '456'}
+    """
+
+    def __init__(self, name: str = "app", *, registry: StateRegistry | None = None) -> None:
+        self.name = name
+        self.registry = default_registry() if registry is None else registry
+        self.plugin = StatePlugin(self.registry)
+        self.tasks: dict[str, Task] = {}
+        self._calls: deque[Call] = deque(maxlen=MAX_CALLS)
+        self._numbers = itertools.count(1)
+        self._subscribers = Subscribers[Call]()
+        self._running: set[asyncio.Task[TaskResult]] = set()
+
+    @overload
+    def task(self, function: Function, /) -> Task: ...
+
+    @overload
+    def task(
+        self,
+        function: str | None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        priority: int = 0,
+        echo: bool = False,
+        max_time: float | None = None,
+        retry: int | None = None,
+        retry_on_exc: Iterable[type[Exception]] | None = None,
+        generate_handler: GenerateHandler | None = None,
+    ) -> Callable[[Function], Task]: ...
+
+    def task(
+        self,
+        function: Function | str | None = None,
+        /,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] | None = None,
+        retry: int | None = None,
+        retry_on_exc: Iterable[type[Exception]] | None = None,
+        **options: Any,
+    ) -> Task | Callable[[Function], Task]:
+        """Register a function as a task: ``@app.task``, ``@app.task("name")`` or ``@app.task(name=…, retry=2)``.
+
+        Args:
+            name: by default the function's. A task of that name from the same module is replaced, so that a
+                notebook cell can be run again.
+            description, tags, priority, echo, max_time, retry, retry_on_exc, generate_handler: see
+                `TaskOptions`.
+
+        Raises:
+            TaskDefinitionError: an option can't be used, or a task of another module has that name.
+            InjectionError: State can't be injected; see `StatePlugin.plan`.
+        """
+        if isinstance(function, str):
+            name, function = function, None
+        options |= {
+            "tags": _as_tuple(() if tags is None else tags),
+            "retry": 0 if retry is None else retry,
+            "retry_on_exc": _as_tuple((Exception,) if retry_on_exc is None else retry_on_exc),
+        }
+
+        def register(function: Function) -> Task:
+            return self._register(function, name, options)
+
+        return register if function is None else register(function)
+
+    def _register(self, function: Function, name: str | None, options: dict[str, Any]) -> Task:
+        if isinstance(function, Task):
+            function = function.function
+        if not callable(function):
+            raise TaskDefinitionError(f"{function!r} can't be a task: it is not callable")
+        inner = innermost(function)
+        name = name or name_of(function)
+        if options.get("description") is None:
+            options = {**options, "description": _first_line(inspect.getdoc(inner))}
+        checked = TaskOptions(**options)
+        task = Task(self, name, function, checked, self.plugin.plan(function, task=name))
+        self._check(task, inner)
+        self.tasks[name] = task
+        return task
+
+    def _check(self, task: Task, inner: Function) -> None:
+        generates = inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
+        if task.options.generate_handler is not None and not generates:
+            raise TaskDefinitionError(
+                f"task {task.name!r} has a generate_handler, but yields nothing; remove it, or use yield"
+            )
+        if task.options.echo and not task.takes_handle:
+            raise TaskDefinitionError(
+                f"task {task.name!r} has echo=True, so its first parameter gets the task's handle; "
+                f"add one before the others: def {task.name}(self, …)"
+            )
+        other = self.tasks.get(task.name)
+        if other is not None and other.function.__module__ != task.function.__module__:
+            raise TaskDefinitionError(
+                f"app {self.name!r} has a task {task.name!r} from {other.function.__module__}, and another from "
+                f'{task.function.__module__} can\'t replace it; give one another name with name="…"'
+            )
+
+    def find(self, task: str | Task) -> Task:
+        """The task of that name; a task object is given back.
+
+        Raises:
+            NotFoundError: there is none; it shows the close matches.
+        """
+        if isinstance(task, Task):
+            return task
+        if task not in self.tasks:
+            raise NotFoundError("task", task, self.tasks)
+        return self.tasks[task]
+
+    def run(self, task: str | Task, /, *args: Any, **kwargs: Any) -> TaskResult:
+        """Run a call to its end from anywhere: a script, a thread, a running cell, a callback, another task.
+
+        What it prints is shown. Inside a running event loop it nests (see `qstate_nb.app.nesting`). An interrupt
+        stops the call and waits for its end.
+
+        Raises:
+            NotFoundError: no task has that name.
+        """
+        return run_blocking(perform(self.new_call(self.find(task), args, kwargs, echo=True)))
+
+    def start(self, task: str | Task, /, *args: Any, **kwargs: Any) -> Call:
+        """Start a call in the background: an async task on the running loop, or else in a thread.
+
+        What it prints is not shown; it is in `Call.output`.
+
+        Raises:
+            NotFoundError: no task has that name.
+        """
+        call = self.new_call(self.find(task), args, kwargs, echo=False)
+        loop = running_loop()
+        if loop is None or not call.task.is_async:
+            perform_in_background(call)
+        else:
+            running = loop.create_task(perform(call), name=str(call))
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
+        return call
+
+    def state(self, cls: type[StateT]) -> StateT:
+        """The object of a State class, for cells and tests: the one that tasks get; see `StateRegistry.state`."""
+        return self.registry.state(cls)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The last calls, at most 1,000, oldest first."""
+        return list(self._calls)
+
+    def subscribe(self, subscriber: Callable[[Call], object]) -> Callable[[], None]:
+        """Call *subscriber* with each call that begins, prints, progresses or ends, from now on.
+
+        It is called in the thread where that happens; the returned function unsubscribes.
+        """
+        return self._subscribers.add(subscriber)
+
+    def tell(self, call: Call) -> None:
+        """Tell the subscribers that something about a call has changed."""
+        self._subscribers.tell(call)
+
+    def new_call(
+        self,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        echo: bool,
+        retry_of: Call | None = None,
+    ) -> Call:
+        """Make a call that has not begun.
+
+        Args:
+            echo: whether what it prints is shown.
+            retry_of: the attempt before, if it is a retry.
+        """
+        call = Call(task, next(self._numbers), args, kwargs, echo=echo, retry_of=retry_of)
+        self._calls.append(call)
+        return call
+
+    def __repr__(self) -> str:
+        return f"<InlineApp {self.name!r}: {len(self.tasks)} tasks>"
+
+
+def _as_tuple(values: Any) -> Any:
+    """A tuple of what was given; a str or what can't be iterated stays, to be refused."""
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]

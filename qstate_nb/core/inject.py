@@ -1,0 +1,288 @@
+"""Injection: which parameters of a function want a State, and how a call gets them.
+
+`StatePlugin.plan` reads the signature once, when a task is registered, and reports everything that can't work
+then. The `Injection` that it returns binds each call's arguments without looking at the signature again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, Union
+
+from qstate_nb.core.registry import StateRegistry
+from qstate_nb.core.state import AsyncState, StateBase
+from qstate_nb.errors import (
+    InjectionError,
+    StateNameError,
+    UnresolvedAnnotationError,
+    WrongColourError,
+)
+
+Function: TypeAlias = Callable[..., Any]
+
+_POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_POSITIONAL = (_POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def innermost(function: Function) -> Function:
+    """The function that runs in the end: behind partials, ``functools.wraps``, methods and ``__call__``.
+
+    Example:
+        >>> def step(state): ...
+        >>> innermost(functools.partial(step, 1)) is step
+        True
+    """
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif inspect.isroutine(function) or isinstance(function, type):
+            return function
+        else:
+            function = type(function).__call__
+
+
+def name_of(function: Function) -> str:
+    """What to call a function: its own name, or that of the function or class behind it.
+
+    Example:
+        >>> name_of(functools.partial(print, 1))
+        'print'
+    """
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return name
+
+
+def is_async(function: Function) -> bool:
+    """Tell whether a function is a coroutine function or an async generator function."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A parameter that can be given by position; *state* is what to inject, if anything."""
+
+    name: str
+    positional_only: bool
+    default: Any
+    state: StateBase | None
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """How the State objects get into the calls of one function.
+
+    Args:
+        parameters: the other parameters, those that a caller gives, with evaluated annotations.
+        states: parameter name → State object.
+    """
+
+    parameters: tuple[inspect.Parameter, ...]
+    states: Mapping[str, StateBase]
+    _slots: tuple[_Slot, ...]
+    _keyword_only: tuple[str, ...]
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments for the function: the caller's, and a State object wherever he gave none himself.
+
+        Raises:
+            TypeError: a positional-only argument before a positional-only State is missing.
+        """
+        named = dict(kwargs)
+        if not self.states:
+            return args, named
+        given: list[Any] = []
+        index = 0
+        for slot in self._slots:
+            more = index < len(args)
+            if more and (slot.state is None or self._is_given(slot, args[index], named)):
+                given.append(args[index])
+                index += 1
+            elif slot.state is None:
+                if slot.positional_only:
+                    given.append(_default_of(slot))
+            elif not slot.positional_only and slot.name in named:
+                if more:
+                    given.append(named.pop(slot.name))
+            elif more or slot.positional_only:
+                given.append(slot.state)
+            else:
+                named[slot.name] = slot.state
+        for name in self._keyword_only:
+            named.setdefault(name, self.states[name])
+        return (*given, *args[index:]), named
+
+    @staticmethod
+    def _is_given(slot: _Slot, argument: object, named: Mapping[str, Any]) -> bool:
+        by_name = not slot.positional_only and slot.name in named
+        return isinstance(argument, StateBase) and not by_name
+
+
+def _default_of(slot: _Slot) -> Any:
+    if slot.default is inspect.Parameter.empty:
+        raise TypeError(f"missing a required positional argument: {slot.name!r}")
+    return slot.default
+
+
+class StatePlugin:
+    """Gives a task engine the power to inject State objects into task functions.
+
+    Args:
+        registry: where the State lives.
+
+    Example:
+        >>> from qstate_nb import State, StateRegistry
+        >>> class Signup(State):
+        ...     pass
+        >>> def step1(state: Signup, phone):
+        ...     state.set("phone", phone)
+        >>> registry = StateRegistry()
+        >>> args, kwargs = StatePlugin(registry).plan(step1).bind(("123",), {})
+        >>> step1(*args, **kwargs)
+        >>> registry.state(Signup).get("phone")
+        '123'
+    """
+
+    def __init__(self, registry: StateRegistry) -> None:
+        self.registry = registry
+
+    def plan(self, function: Function, *, task: str | None = None) -> Injection:
+        """Read the signature of *function* and plan its calls.
+
+        Args:
+            function: any callable that `inspect.signature` can read.
+            task: its name in error messages; by default the function's own.
+
+        Raises:
+            UnresolvedAnnotationError: an annotation can't be evaluated.
+            WrongColourError: an async function declares a sync State, or a sync one an async State.
+            InjectionError: an annotation names more than one State class.
+            StateNameError: two classes of different modules have the same State name.
+        """
+        task = task or name_of(function)
+        parameters = list(_parameters(function, task))
+        states: dict[str, StateBase] = {}
+        for parameter in parameters:
+            cls = _state_class(parameter, task)
+            if cls is not None and not isinstance(parameter.default, StateBase):
+                states[parameter.name] = self._state_for(cls, parameter.name, function, task)
+        return Injection(
+            parameters=tuple(p for p in parameters if p.name not in states),
+            states=states,
+            _slots=tuple(
+                _Slot(p.name, p.kind is _POSITIONAL_ONLY, p.default, states.get(p.name))
+                for p in parameters
+                if p.kind in _POSITIONAL
+            ),
+            _keyword_only=tuple(p.name for p in parameters if p.name in states and p.kind not in _POSITIONAL),
+        )
+
+    def _state_for(self, cls: type[StateBase], name: str, function: Function, task: str) -> StateBase:
+        where = f"task {task!r}, parameter {name!r}"
+        wants_async = is_async(innermost(function))
+        if wants_async is not issubclass(cls, AsyncState):
+            colour, base, cure = (
+                ("async", "State", f"derive {cls.__name__} from AsyncState, or make it a plain def")
+                if wants_async
+                else ("sync", "AsyncState", f"derive {cls.__name__} from State, or make it async def")
+            )
+            raise WrongColourError(
+                f"{where}: the task is {colour}, but {cls.__name__} is a subclass of {base}; {cure}"
+            )
+        try:
+            return self.registry.state(cls)
+        except StateNameError as error:
+            raise StateNameError(f"{where}: {error}") from None
+
+
+def _parameters(function: Function, task: str) -> Iterator[inspect.Parameter]:
+    """The parameters of a function, with their annotations evaluated."""
+    try:
+        signature = inspect.signature(function)
+    except NameError as error:  # Python 3.14 evaluates annotations here
+        raise _unresolved(f"task {task!r}", error) from None
+    inner = innermost(function)
+    for parameter in signature.parameters.values():
+        annotation = parameter.annotation
+        if annotation is not inspect.Parameter.empty:
+            where = f"task {task!r}, parameter {parameter.name!r}: the annotation {annotation!r}"
+            annotation = _evaluate(annotation, inner, where)
+        yield parameter.replace(annotation=annotation)
+
+
+def _evaluate(annotation: Any, function: Function, where: str) -> Any:
+    """Evaluate an annotation, strings inside it too, where the function was defined."""
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    namespace = getattr(function, "__globals__", {})
+    try:
+        hints = typing.get_type_hints(holder, namespace, _enclosing_names(function), include_extras=True)
+    except Exception as error:  # evaluating a string can raise anything
+        raise _unresolved(where, error) from None
+    return hints["it"]
+
+
+def _unresolved(where: str, error: Exception) -> UnresolvedAnnotationError:
+    return UnresolvedAnnotationError(
+        f"{where} can't be evaluated ({type(error).__name__}: {error}); define or import what it "
+        "names before the task, not under `if TYPE_CHECKING:`"
+    )
+
+
+def _enclosing_names(function: Function) -> dict[str, Any]:
+    """The local names around a function's definition: of the running functions and classes that enclose it.
+
+    A class that is local to a function can only be found there while that function runs, which it does when a
+    decorator registers the task. What the function itself uses is in its closure and wins.
+    """
+    names: dict[str, Any] = {}
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return names
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        encloses = function.__qualname__.startswith(f"{frame.f_code.co_qualname}.")
+        if encloses and frame.f_globals is function.__globals__:
+            names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return names
+
+
+def _state_class(parameter: inspect.Parameter, task: str) -> type[StateBase] | None:
+    if parameter.kind in _VARIADIC:
+        return None
+    found = list(dict.fromkeys(_state_classes(parameter.annotation)))
+    if len(found) > 1:
+        names = " and ".join(cls.__name__ for cls in found)
+        raise InjectionError(
+            f"task {task!r}, parameter {parameter.name!r}: the annotation names {names}; "
+            "declare one parameter for each State"
+        )
+    return found[0] if found else None
+
+
+def _state_classes(annotation: Any) -> Iterator[type[StateBase]]:
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        yield from _state_classes(annotation.__origin__)
+    elif origin is Union or origin is types.UnionType:
+        for member in typing.get_args(annotation):
+            yield from _state_classes(member)
+    elif isinstance(annotation, type) and issubclass(annotation, StateBase):
+        yield annotation

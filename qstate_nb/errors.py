@@ -1,0 +1,129 @@
+"""Every error that qstate_nb raises, under one root.
+
+::
+
+    QStateError
+    ├── StateError               something about a State
+    │   ├── StateKeyError        a key that is not a str (also a TypeError)
+    │   ├── StateValueError      a value that can't be copied (also a ValueError)
+    │   ├── StateNameError       a name that can't be used, or that two classes want
+    │   ├── NotAStateError       a class that is not a State class (also a TypeError)
+    │   └── UnlinkedStateError   a State object that was made by hand
+    ├── InjectionError           a signature that State can't be injected into (also a TypeError)
+    │   ├── WrongColourError         an async task with a sync State, or the reverse
+    │   └── UnresolvedAnnotationError an annotation that can't be evaluated
+    ├── TaskError                something about a task or its call
+    │   ├── TaskDefinitionError  options that don't fit the function
+    │   ├── TaskCancelledError   the call was cancelled: unwrap() raises it
+    │   └── TaskTimeoutError     the call took longer than allowed (also a TimeoutError)
+    ├── NotFoundError            an unknown name, with the close matches (also a LookupError)
+    ├── ArgumentError            a value that doesn't fit a task's parameter (also a ValueError)
+    ├── CommandError             a `%qstate` line that can't be understood
+    └── MissingPackageError      an optional package is not installed (also an ImportError)
+
+A message says what happened, to which value, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QStateError(Exception):
+    """The root of all errors that qstate_nb raises."""
+
+
+class StateError(QStateError):
+    """Something about a State."""
+
+
+class StateKeyError(StateError, TypeError):
+    """A key of a State is not a str."""
+
+
+class StateValueError(StateError, ValueError):
+    """A value can't be copied into a State."""
+
+
+class StateNameError(StateError):
+    """A State name can't be used, or two classes of different modules want the same one."""
+
+
+class NotAStateError(StateError, TypeError):
+    """A State class was expected."""
+
+
+class UnlinkedStateError(StateError):
+    """A State object that no registry made was used."""
+
+
+class InjectionError(QStateError, TypeError):
+    """A State can't be injected into a function."""
+
+
+class WrongColourError(InjectionError):
+    """An async task declares a sync State, or a sync task an async one."""
+
+
+class UnresolvedAnnotationError(InjectionError):
+    """The annotation of a parameter can't be evaluated."""
+
+
+class TaskError(QStateError):
+    """Something about a task or one of its calls."""
+
+
+class TaskDefinitionError(TaskError):
+    """The options of a task don't fit its function, or its name is taken."""
+
+
+class TaskCancelledError(TaskError):
+    """A call was cancelled."""
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """A call took longer than it was allowed to."""
+
+
+class NotFoundError(QStateError, LookupError):
+    """Nothing has that name.
+
+    Args:
+        kind: what was looked for, such as ``"task"``.
+        name: the unknown name.
+        known: the names there are, from which the close ones are shown.
+
+    Example:
+        >>> str(NotFoundError("task", "stpe1", ["step1", "step2"]))
+        "no task 'stpe1'; did you mean 'step1' or 'step2'?"
+        >>> str(NotFoundError("state", "x", []))
+        "no state 'x'; there is none yet"
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = sorted(known)
+        super().__init__(f"no {kind} {name!r}; {self._hint()}")
+
+    def _hint(self) -> str:
+        if not self.known:
+            return "there is none yet"
+        close = difflib.get_close_matches(self.name, self.known, n=3, cutoff=0.5)
+        if close:
+            return "did you mean " + " or ".join(map(repr, close)) + "?"
+        shown = ", ".join(self.known[:8]) + (", …" if len(self.known) > 8 else "")
+        return f"there is: {shown}"
+
+
+class ArgumentError(QStateError, ValueError):
+    """A value doesn't fit the parameter of a task."""
+
+
+class CommandError(QStateError):
+    """A ``%qstate`` line can't be understood."""
+
+
+class MissingPackageError(QStateError, ImportError):
+    """An optional package is needed and not installed."""
