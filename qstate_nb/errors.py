@@ -8,7 +8,8 @@
     │   ├── StateValueError      a value that can't be copied (also a ValueError)
     │   ├── StateNameError       a name that can't be used, or that two classes want
     │   ├── NotAStateError       a class that is not a State class (also a TypeError)
-    │   └── UnlinkedStateError   a State object that was made by hand
+    │   ├── UnlinkedStateError   a State object that was made by hand
+    │   └── ReentrantError       State was used from inside one of its own ops
     ├── InjectionError           a signature that State can't be injected into (also a TypeError)
     │   ├── WrongColourError         an async task with a sync State, or the reverse
     │   └── UnresolvedAnnotationError an annotation that can't be evaluated
@@ -56,6 +57,10 @@ class NotAStateError(StateError, TypeError):
 
 class UnlinkedStateError(StateError):
     """A State object that no registry made was used."""
+
+
+class ReentrantError(StateError):
+    """State was used from inside one of its own ops: by a finaliser or a signal handler."""
 
 
 class InjectionError(QStateError, TypeError):
@@ -107,13 +112,16 @@ class NotFoundError(QStateError, LookupError):
         self.known = sorted(known)
         super().__init__(f"no {kind} {name!r}; {self._hint()}")
 
+    def __reduce__(self) -> tuple[type[NotFoundError], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
     def _hint(self) -> str:
         if not self.known:
             return "there is none yet"
         close = difflib.get_close_matches(self.name, self.known, n=3, cutoff=0.5)
         if close:
             return "did you mean " + " or ".join(map(repr, close)) + "?"
-        shown = ", ".join(self.known[:8]) + (", …" if len(self.known) > 8 else "")
+        shown = ", ".join(self.known[:12]) + (", …" if len(self.known) > 12 else "")
         return f"there is: {shown}"
 
 

@@ -162,13 +162,13 @@ class StatePlugin:
         """Read the signature of *function* and plan its calls.
 
         Args:
-            function: any callable that `inspect.signature` can read.
+            function: any callable that has a signature.
             task: its name in error messages; by default the function's own.
 
         Raises:
             UnresolvedAnnotationError: an annotation can't be evaluated.
             WrongColourError: an async function declares a sync State, or a sync one an async State.
-            InjectionError: an annotation names more than one State class.
+            InjectionError: an annotation names more than one State class, or there is no signature to read.
             StateNameError: two classes of different modules have the same State name.
         """
         task = task or name_of(function)
@@ -213,6 +213,8 @@ def _parameters(function: Function, task: str) -> Iterator[inspect.Parameter]:
         signature = inspect.signature(function)
     except NameError as error:  # Python 3.14 evaluates annotations here
         raise _unresolved(f"task {task!r}", error) from None
+    except (TypeError, ValueError) as error:  # a function that is written in C may have none
+        raise InjectionError(f"task {task!r}: {error}; wrap it in a function of your own") from None
     inner = innermost(function)
     for parameter in signature.parameters.values():
         annotation = parameter.annotation
@@ -284,5 +286,7 @@ def _state_classes(annotation: Any) -> Iterator[type[StateBase]]:
     elif origin is Union or origin is types.UnionType:
         for member in typing.get_args(annotation):
             yield from _state_classes(member)
-    elif isinstance(annotation, type) and issubclass(annotation, StateBase):
-        yield annotation
+    elif type(annotation).__name__ == "TypeAliasType":  # `type Alias = …`, from Python 3.12 on
+        yield from _state_classes(annotation.__value__)
+    elif isinstance(origin or annotation, type) and issubclass(origin or annotation, StateBase):
+        yield origin or annotation  # the origin of a generic class, as in Signup[int]

@@ -53,8 +53,11 @@ class StateRegistry:
         """The bucket of a class, by its name.
 
         Raises:
+            NotAStateError: *cls* is not a class.
             StateNameError: a class of another module has that name already.
         """
+        if not isinstance(cls, type):
+            raise NotAStateError(f"{cls!r} is not a class; pass the State class itself")
         name = checked_name(getattr(cls, "state_name", cls.__name__))
         module, full_name = owner_of(cls)
         with self._lock:
@@ -79,7 +82,11 @@ class StateRegistry:
         slot = (key.name, cls.__qualname__)
         state = self._states.get(slot)
         if type(state) is not cls:  # new, or the class was defined again
-            state = self._states[slot] = cls.linked(self, key)
+            made = cls.linked(self, key)  # before the lock: the class may have an __init__ of its own
+            with self._lock:
+                if type(self._states.get(slot)) is not cls:  # no other thread was faster
+                    self._states[slot] = made
+                state = self._states[slot]
         assert isinstance(state, cls)
         return state
 

@@ -68,7 +68,7 @@ class StateBase:
 
     def _checked(self, key: object) -> str:
         if isinstance(key, str):
-            return key
+            return key if type(key) is str else str.__str__(key)  # the member of a str Enum is stored as its text
         raise StateKeyError(f"a key of State {self._key} must be a str, not {key!r} ({type(key).__name__})")
 
     def _get(self, key: str | None, default: Any) -> Any:
@@ -98,7 +98,7 @@ def copy_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Copy every value of a bucket's fields.
 
     Raises:
-        StateValueError: a value contains itself or is nested too deeply.
+        StateValueError: a value can't be copied; see `copy_value`.
     """
     return {key: copy_value(value) for key, value in fields.items()}
 
@@ -138,7 +138,7 @@ class State(StateBase):
 
         Raises:
             StateKeyError: *key* is not a str.
-            StateValueError: *value* contains itself or is nested too deeply.
+            StateValueError: *value* can't be copied; see `copy_value`.
         """
         self._set(key, value)
 
@@ -146,7 +146,7 @@ class State(StateBase):
         """Give several keys a value at once and return all fields as they are then.
 
         Raises:
-            StateValueError: a value contains itself or is nested too deeply.
+            StateValueError: a value can't be copied; see `copy_value`.
         """
         return self._update(values)
 

@@ -10,11 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from qstate_nb.core.journal import ABSENT, Actor, Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Read, Write
+from qstate_nb.errors import ReentrantError
+
+T = TypeVar("T")
 
 
 class _Bucket:
@@ -41,7 +45,8 @@ class MemoryStore:
     def __init__(self, max_events: int | None = 10_000) -> None:
         if max_events is not None and max_events < 1:
             raise ValueError(f"max_events must be at least 1, or None to keep all, not {max_events}")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._busy = False
         self._buckets: dict[StateKey, _Bucket] = {}
         self._journal: deque[Event] = deque(maxlen=max_events)
         self._seq = 0
@@ -49,30 +54,69 @@ class MemoryStore:
 
     def read(self, key: StateKey, op: Read, *args: Any) -> Any:
         """Run a reading op; its result may hold stored values, to be copied before they are handed out."""
-        with self._lock:
-            self._finish()
-            bucket = self._buckets.get(key)
-            return op({} if bucket is None else bucket.fields, *args)
+        return self._alone(self._read, key, op, args)
 
     def transact(self, key: StateKey, op: Write, args: tuple[Any, ...], actor: Actor) -> tuple[Any, Event | None]:
         """Run a writing op and commit its changes with their event, or, if it raises, nothing.
 
         Returns:
             The op's result, and the event, or None if it changed nothing.
+
+        Raises:
+            ReentrantError: this thread is inside an op already.
+        """
+        return self._alone(self._transact, key, op, args, actor)
+
+    def history(self) -> list[Event]:
+        """The events that are kept, oldest first."""
+        return self._alone(list, self._journal)
+
+    def keys(self) -> list[StateKey]:
+        """The buckets that were ever written to, oldest first."""
+        return self._alone(list, self._buckets)
+
+    def writers(self, key: StateKey) -> dict[str, Event]:
+        """For each field of a bucket, the event that last wrote it."""
+        return self._alone(self._writers, key)
+
+    def _alone(self, step: Callable[..., T], *args: Any) -> T:
+        """Run one step of the store while no other thread does.
+
+        Python can run other code in the middle of it, such as a finaliser or a signal handler; if that uses the
+        same State, a plain lock would wait for itself for ever.
         """
         with self._lock:
-            self._finish()
-            bucket = self._buckets.get(key)
-            if bucket is None:
-                bucket = self._buckets[key] = _Bucket()
-            result, changes = op(bucket.fields, *args)
-            if not changes:
-                return result, None
-            name = op.__name__.rstrip("_")
-            event = Event(self._seq + 1, time.time(), key, name, actor, changes)
-            self._pending = (bucket, event)
-            self._finish()
-            return result, event
+            if self._busy:
+                raise ReentrantError(
+                    "State was used from inside one of its own ops, by a finaliser (__del__) or a signal handler; "
+                    "let that only note what is to be done, and do it later"
+                )
+            try:
+                self._busy = True
+                self._finish()
+                return step(*args)
+            finally:
+                self._busy = False
+
+    def _read(self, key: StateKey, op: Read, args: tuple[Any, ...]) -> Any:
+        bucket = self._buckets.get(key)
+        return op({} if bucket is None else bucket.fields, *args)
+
+    def _writers(self, key: StateKey) -> dict[str, Event]:
+        bucket = self._buckets.get(key)
+        return {} if bucket is None else dict(bucket.writers)
+
+    def _transact(self, key: StateKey, op: Write, args: tuple[Any, ...], actor: Actor) -> tuple[Any, Event | None]:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket()
+        result, changes = op(bucket.fields, *args)
+        if not changes:
+            return result, None
+        event = Event(self._seq + 1, time.time(), key, op.__name__.rstrip("_"), actor, changes)
+        self._pending = (bucket, event)
+        self._finish()
+        return result, event
 
     def _finish(self) -> None:
         """Write the pending event down, if there is one.
@@ -94,21 +138,3 @@ class MemoryStore:
             self._journal.append(event)
         self._seq = event.seq
         self._pending = None
-
-    def history(self) -> list[Event]:
-        """The events that are kept, oldest first."""
-        with self._lock:
-            self._finish()
-            return list(self._journal)
-
-    def keys(self) -> list[StateKey]:
-        """The buckets that were ever written to, oldest first."""
-        with self._lock:
-            return list(self._buckets)
-
-    def writers(self, key: StateKey) -> dict[str, Event]:
-        """For each field of a bucket, the event that last wrote it."""
-        with self._lock:
-            self._finish()
-            bucket = self._buckets.get(key)
-            return {} if bucket is None else dict(bucket.writers)

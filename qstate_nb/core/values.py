@@ -1,8 +1,9 @@
 """Values are values: what goes into a State is copied in, what comes out is a copy.
 
-Containers (dict, list, set, tuple, bytearray, deque, their subclasses, and dataclasses) are copied all the way
-down. Immutable values are shared, as nobody can tell the difference. Any other object is kept *by reference*:
-State can hold it, but can't know when it changes; `is_by_reference` tells it, and displays mark it.
+Containers (dict, list, set, frozenset, tuple, bytearray, deque, their subclasses, and dataclasses) are copied all
+the way down; the keys of a dict are shared. So are immutable values, as nobody can tell the difference. Any other
+object is kept *by reference*: State can hold it, but can't know when it changes; `is_by_reference` tells it, and
+displays mark it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import datetime
 import enum
 import fractions
 import pathlib
-import types
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def copy_value(value: T) -> T:
     """Copy containers all the way down and leave everything else as it is.
 
     Raises:
-        StateValueError: the value contains itself or is nested too deeply.
+        StateValueError: the value contains itself, is nested too deeply, or holds an object that refuses a copy.
 
     Example:
         >>> inside = {"tags": ["new"]}
@@ -55,6 +55,11 @@ def copy_value(value: T) -> T:
         raise StateValueError(
             f"a {type(value).__name__} that contains itself, or is nested too deeply, can't be a value of a State"
         ) from None
+    except Exception as error:  # how an instance of a user's class is copied is the user's code
+        raise StateValueError(
+            f"a {type(value).__name__} can't be a value of a State: copying it, or a part of it, failed with "
+            f"{type(error).__name__}: {error}; store its data as a dict, or repair its class's copy.copy()"
+        ) from error
 
 
 def _copy(value: Any) -> Any:
@@ -64,39 +69,65 @@ def _copy(value: Any) -> Any:
     copier = _COPIERS.get(kind)
     if copier is not None:
         return copier(value)
-    if dataclasses.is_dataclass(kind):
-        return _copy_dataclass(value)
-    for base, fill in _FILLERS.items():
-        if isinstance(value, base):
-            new = copy.copy(value)  # with what the subclass adds, such as a default_factory
-            fill(new, value)
-            return new
-    return tuple.__new__(kind, map(_copy, value)) if isinstance(value, tuple) else value
+    if _is_copied(kind) and not _is_unique(value):
+        return _copy_instance(value, kind)
+    return value
 
 
-def _copy_dataclass(value: Any) -> Any:
-    new = copy.copy(value)
-    for field in dataclasses.fields(value):
-        if hasattr(value, field.name):  # a field with init=False may not be set yet
-            object.__setattr__(new, field.name, _copy(getattr(value, field.name)))
+def _is_copied(kind: type) -> bool:
+    return issubclass(kind, _CONTAINERS) or dataclasses.is_dataclass(kind)
+
+
+def _is_unique(value: object) -> bool:
+    """Tell whether it is an Enum's member or a tuple that C code made, such as a ``time.struct_time``."""
+    return isinstance(value, enum.Enum) or hasattr(type(value), "n_sequence_fields")
+
+
+def _copy_instance(value: Any, kind: type) -> Any:
+    """Copy a dataclass, or an instance of a subclass of a container with the attributes that it adds."""
+    if isinstance(value, tuple):
+        new: Any = tuple.__new__(kind, map(_copy, value))
+    elif isinstance(value, frozenset):
+        new = frozenset.__new__(kind, map(_copy, value))
+    else:
+        new = copy.copy(value)  # with what the subclass adds, such as a default_factory
+        for base, fill in _FILLERS.items():
+            if isinstance(value, base):
+                fill(new, value)
+    if hasattr(value, "__dict__"):
+        new.__dict__.update({name: _copy(item) for name, item in value.__dict__.items()})
+    for name, item in _slot_fields(value).items():
+        object.__setattr__(new, name, _copy(item))
     return new
 
+
+def _slot_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not in its ``__dict__``; one with init=False may not be set yet."""
+    if not dataclasses.is_dataclass(value):
+        return {}
+    names = (field.name for field in dataclasses.fields(value))
+    inside = getattr(value, "__dict__", ())
+    return {name: getattr(value, name) for name in names if name not in inside and hasattr(value, name)}
+
+
+_CONTAINERS = (dict, list, set, frozenset, tuple, bytearray, deque)
 
 _COPIERS: dict[type, Callable[[Any], Any]] = {
     dict: lambda value: {key: _copy(item) for key, item in value.items()},
     list: lambda value: [_copy(item) for item in value],
     tuple: lambda value: tuple([_copy(item) for item in value]),
-    set: set.copy,
+    set: lambda value: {_copy(item) for item in value},
+    frozenset: lambda value: frozenset([_copy(item) for item in value]),
     bytearray: bytearray.copy,
     deque: lambda value: deque(map(_copy, value), value.maxlen),
 }
 
 # How the shallow copy of an instance of a subclass gets copies of its items, past what the subclass overrides.
 _FILLERS: dict[type, Callable[[Any, Any], object]] = {
-    dict: lambda new, old: dict.update(new, {key: _copy(item) for key, item in old.items()}),
-    list: lambda new, old: list.__setitem__(new, slice(None), [_copy(item) for item in old]),
+    dict: lambda new, old: dict.update(new, {key: _copy(item) for key, item in dict.items(old)}),
+    list: lambda new, old: list.__setitem__(new, slice(None), [_copy(item) for item in list.__iter__(old)]),
     deque: lambda new, old: [deque.__setitem__(new, index, _copy(item)) for index, item in enumerate(old)],
-    set: set.update,
+    set: lambda new, old: (set.clear(new), set.update(new, map(_copy, set.__iter__(old)))),
     bytearray: lambda new, old: bytearray.__setitem__(new, slice(None), old),
 }
 
@@ -113,11 +144,11 @@ def is_by_reference(value: object) -> bool:
     kind = type(value)
     if kind in _IMMUTABLE or isinstance(value, enum.Enum | bytearray):
         return False
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = (field.name for field in dataclasses.fields(value))
-        return any(is_by_reference(getattr(value, name, None)) for name in names)
-    if isinstance(value, dict | types.MappingProxyType):
-        return any(is_by_reference(part) for item in value.items() for part in item)
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return any(map(is_by_reference, value))
-    return True
+    if not _is_copied(kind):
+        return True
+    parts = [*getattr(value, "__dict__", {}).values(), *_slot_fields(value).values()]
+    if isinstance(value, dict):
+        parts += [*value.keys(), *value.values()]
+    elif isinstance(value, _CONTAINERS):
+        parts += value
+    return any(map(is_by_reference, parts))

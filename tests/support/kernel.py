@@ -10,7 +10,8 @@ so the output of one cell never lands in another's, and output that comes after 
 background task) is still added to that cell's.
 
     with kernel() as k:
-        blocking, queued = k.send("print('in'); input_by_click()"), k.send("6 * 7")
+        k.run("import time")
+        blocking, queued = k.send("print('in', flush=True); time.sleep(99)"), k.send("6 * 7")
         k.wait_output(blocking, "in")
         k.interrupt()
         assert k.wait(queued).status == "aborted"
@@ -101,13 +102,13 @@ class Kernel:
         runs on the same shell: for those, use ``wait_until`` or ``wait_output``.
         """
         reply = self._replies[msg_id]
-        self._until(lambda: reply.status != "running", timeout, f"end of {msg_id}: {reply}")
+        self._until(lambda: reply.status != "running", timeout, "its end", reply)
         return reply
 
     def wait_output(self, msg_id: str, text: str, timeout: float = 30) -> Reply:
         """Wait until the request has printed ``text``: the way to know that a cell is under way."""
         reply = self._replies[msg_id]
-        self._until(lambda: text in reply.stdout, timeout, f"{text!r} in the output: {reply}")
+        self._until(lambda: text in reply.stdout, timeout, f"{text!r} in its output", reply)
         return reply
 
     def wait_until(self, expression: str, timeout: float = 30, subshell: str | None = None) -> None:
@@ -133,7 +134,11 @@ class Kernel:
         return list(self._ask("complete_request", code=code, cursor_pos=position)["matches"])
 
     def interrupt(self) -> None:
-        """Interrupt the running cell, as the stop button does."""
+        """Interrupt the running cell, as the stop button does.
+
+        A cell that awaits ends only at the next event of its loop (ipykernel 6.31 to 7.4): if
+        nothing else happens there, at the next message.
+        """
         self._manager.interrupt_kernel()
 
     def create_subshell(self) -> str | None:
@@ -154,7 +159,10 @@ class Kernel:
         return self._send("comm_msg", {"comm_id": comm_id, "data": CLICK}, subshell=subshell)
 
     def _ask(self, kind: str, channel: str = "shell", **content: Any) -> dict[str, Any]:
-        return self.wait(self._send(kind, content, channel)).answer
+        reply = self.wait(self._send(kind, content, channel))
+        if reply.status != "ok":
+            raise RuntimeError(f"the kernel answered {kind} with {reply}")
+        return reply.answer
 
     def _send(
         self,
@@ -172,11 +180,11 @@ class Kernel:
         getattr(self._client, f"{channel}_channel").send(message)
         return msg_id
 
-    def _until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+    def _until(self, done: Callable[[], bool], timeout: float, what: str, reply: Reply) -> None:
         deadline = time.monotonic() + timeout
-        while not condition():
+        while not done():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {timeout:.1f} s for the {what}")
+                raise TimeoutError(f"waited {timeout:.1f} s for a request, for {what}: {reply}")
             self._pump(0.1)
 
     def _pump(self, seconds: float) -> None:
@@ -195,8 +203,8 @@ class Kernel:
 def kernel(python: str = sys.executable) -> Iterator[Kernel]:
     """Start a kernel of the interpreter ``python`` in a private folder, and stop it at the end.
 
-    Raises RuntimeError when it doesn't come up (mostly: that interpreter has no ipykernel). Whatever
-    is raised inside gets the end of the kernel's log as a note.
+    Raises RuntimeError when it doesn't come up (mostly: no ipykernel there). Whatever is raised
+    inside gets the end of the kernel's log as a note.
     """
     with tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, "kernel.log")
@@ -210,7 +218,8 @@ def kernel(python: str = sys.executable) -> Iterator[Kernel]:
             client.wait_for_ready(timeout=60)
             yield Kernel(manager, client)
         except Exception as error:
-            error.add_note(f"The kernel's log ends with:\n{log.read_text(errors='replace')[-3000:]}")
+            text = log.read_text(encoding="utf-8", errors="replace")
+            error.add_note(f"The kernel's log ends with:\n{text[-3000:]}")
             raise
         finally:
             client.stop_channels()

@@ -13,6 +13,9 @@ the cells, and JupyterLab's own view of the kernel, which says idle only after a
         assert cell_output(page, 0) == "2"
 """
 
+# nbformat is marked as typed, but its functions have no annotations
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import importlib.util
@@ -26,7 +29,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +39,17 @@ import nbformat
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+PATIENCE = 120  # seconds for a start: it takes 8, but 50 beside three others on two cores
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# as "python -m jupyterlab", but 2 s faster: without an optional checker of jsonschema that
+# compiles a grammar at import, and that the server doesn't use
+SERVER = """
+import sys
+sys.modules["rfc3987_syntax"] = None
+from jupyterlab.labapp import main
+main()
+"""
 SERVER_FLAGS = [
     "--ServerApp.ip=127.0.0.1",
     "--ServerApp.port_retries=0",
@@ -74,6 +86,7 @@ def missing_browser() -> str | None:
 
 def new_notebook(*cells: str) -> nbformat.NotebookNode:
     """Make a notebook of code cells for the kernel ``python3``."""
+    notebook: nbformat.NotebookNode
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNELSPEC})
     notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
     return notebook
@@ -92,8 +105,8 @@ def lab(notebook: nbformat.NotebookNode, *, run_all: bool = True) -> Iterator[Pa
         _write_files(folder, notebook)
         with _server(folder) as (server, url), _page() as page:
             _wait_for_server(server, url)
-            page.goto(f"{url}/lab/tree/test.ipynb")
-            wait_idle(page, timeout=60)
+            page.goto(f"{url}/lab/tree/test.ipynb", wait_until="commit")
+            wait_idle(page, PATIENCE)
             if run_all:
                 page.evaluate(RUN_ALL)
                 page.wait_for_function(STARTED)
@@ -106,17 +119,22 @@ def wait_idle(page: Page, timeout: float = 30) -> None:
     After a click on a widget wait for its effect instead: the page is still idle until the click
     has reached the kernel.
     """
-    page.wait_for_function(IDLE, timeout=timeout * 1000)
+    try:
+        page.wait_for_function(IDLE, timeout=timeout * 1000)
+    except Exception as error:
+        prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        error.add_note(f"The notebook is not idle; the prompts of its code cells: {prompts}")
+        raise
 
 
 def run_cell(page: Page, index: int) -> None:
     """Run code cell ``index`` (from 0) as a user does with Ctrl+Enter; return once it is queued."""
     cell = page.locator(".jp-CodeCell").nth(index)
     prompt = cell.locator(".jp-InputPrompt").element_handle()
-    before = prompt.text_content()
+    before = [prompt, prompt.text_content()]
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("([prompt, before]) => prompt.textContent !== before", arg=[prompt, before])
+    page.wait_for_function("([prompt, text]) => prompt.textContent !== text", arg=before)
 
 
 def cell_output(page: Page, index: int) -> str:
@@ -158,7 +176,7 @@ def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     log = folder / "server.log"
     with log.open("wb") as stream:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *SERVER_FLAGS, *where],
+            [sys.executable, "-c", SERVER, *SERVER_FLAGS, *where],
             env=env,
             stdout=stream,
             stderr=stream,
@@ -166,16 +184,25 @@ def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     try:
         yield server, f"http://127.0.0.1:{port}"
     except Exception as error:
-        error.add_note(f"The server's log ends with:\n{log.read_text(errors='replace')[-3000:]}")
+        text = log.read_text(encoding="utf-8", errors="replace")
+        error.add_note(f"The server's log ends with:\n{text[-3000:]}")
         raise
     finally:
-        server.terminate()
-        server.wait(30)
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        server.kill()  # a kernel that outlives its server ends itself
+        server.wait()
 
 
 def _wait_for_server(server: subprocess.Popen[bytes], url: str) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         with suppress(OSError), direct.open(f"{url}/api/status", timeout=5):
             return
@@ -197,8 +224,8 @@ def _page() -> Iterator[Page]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_browser(), args=BROWSER_FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
-        browser.close()
+        with closing(browser):
+            yield browser.new_page(viewport={"width": 1280, "height": 900})
 
 
 def _browser() -> str | None:
