@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qstate_nb.app.context import Progress, TaskHandle
 from qstate_nb.app.output import Output, capture
 from qstate_nb.app.result import Status, TaskResult
+from qstate_nb.app.threads import hold_stop
 from qstate_nb.app.tracebacks import format_error
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.errors import TaskCancelledError, TaskError, TaskTimeoutError
@@ -90,18 +91,23 @@ class Call:
 
     def stop(self, error: TaskError) -> bool:
         """As `cancel`, with the error that `TaskResult.unwrap` is to raise."""
-        if self.retried_as is not None:
-            return self.retried_as.stop(error)
-        with self._lock:
-            if self.stopped_by is None:
-                self.stopped_by = error
-            if self.done:
-                return False
-            if self._stopper is not None and not self.stop_signal.is_set():
-                self._stopper()
-            self.stop_signal.set()
-        self._changed()
-        return True
+        with hold_stop():  # the thread that stops this call may itself run one that is stopped
+            with self._lock:
+                ended, later = self.done, self.retried_as
+                if not ended:
+                    self._request_stop(error)
+            if later is not None:
+                return later.stop(error)
+            if not ended:
+                self._changed()
+            return not ended
+
+    def _request_stop(self, error: TaskError) -> None:
+        if self.stopped_by is None:
+            self.stopped_by = error
+        if self._stopper is not None and not self.stop_signal.is_set():
+            self._stopper()
+        self.stop_signal.set()
 
     def wait(self, timeout: float | None = None) -> TaskResult:
         """Block this thread until the call has ended; not where the loop runs that the call needs.
@@ -145,8 +151,6 @@ class Call:
         with self._lock:
             self._stopper = stopper
             self.status, self.updated_at = "process", _now()
-            if self.stopped_by is not None:  # before it began
-                stopper()
         self._changed()
 
     @contextmanager
@@ -165,7 +169,13 @@ class Call:
             timer.cancel()
 
     def invoke(self) -> Any:
-        """Call the task's function with what was given and what is injected."""
+        """Call the task's function with what was given and what is injected.
+
+        Raises:
+            asyncio.CancelledError: the call was stopped before it began.
+        """
+        if self.stopped_by is not None:
+            raise asyncio.CancelledError
         args = (TaskHandle(self), *self.args) if self.task.options.echo else self.args
         args, kwargs = self.task.injection.bind(args, self.kwargs)
         return self.task.function(*args, **kwargs)

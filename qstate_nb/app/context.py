@@ -2,9 +2,9 @@
 
 @app.task(echo=True)
 async def slow(self, state: Signup):
-for n in range(10):
-self.ctx.progress(n, 10)
-await self.ctx.sleep(1)
+    for n in range(10):
+        self.ctx.progress(n, 10)
+        await self.ctx.sleep(1)
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from qstate_nb.app.threads import hold_stop
 from qstate_nb.errors import ArgumentError, TaskCancelledError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from qstate_nb.app.task import Task
 
 _LOGGER = "qstate_nb.tasks"
+_logger_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,12 @@ class TaskContext:
         Args:
             name: by default the task's.
         """
-        parent = logging.getLogger(_LOGGER)
-        if not parent.hasHandlers():
-            parent.addHandler(_ToOutput())
-            parent.setLevel(logging.INFO)
-        return parent.getChild(name or self.task_name)
+        with hold_stop(), _logger_lock:
+            parent = logging.getLogger(_LOGGER)
+            if not parent.hasHandlers():
+                parent.addHandler(_ToOutput())
+                parent.setLevel(logging.INFO)
+            return parent.getChild(name or self.task_name)
 
 
 class AsyncTaskContext(TaskContext):
@@ -101,7 +105,8 @@ class SyncTaskContext(TaskContext):
 
     def sleep(self, seconds: float) -> None:
         """Block the task's thread for *seconds*, or until the call is cancelled (``time.sleep`` goes on)."""
-        self._call.stop_signal.wait(seconds)
+        with hold_stop():  # `Call.stop` sets the signal as well
+            self._call.stop_signal.wait(seconds)
 
 
 class _ToOutput(logging.StreamHandler[Any]):
@@ -110,6 +115,10 @@ class _ToOutput(logging.StreamHandler[Any]):
     def __init__(self) -> None:
         logging.Handler.__init__(self)
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        with hold_stop():
+            return bool(super().handle(record))
 
     @property
     def stream(self) -> Any:

@@ -14,6 +14,7 @@ from qstate_nb.app.nesting import run_blocking, running_loop
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform, perform_in_background
 from qstate_nb.app.task import GenerateHandler, Task, TaskOptions
+from qstate_nb.app.threads import hold_stop
 from qstate_nb.core.inject import Function, StatePlugin, innermost, name_of
 from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import StateT
@@ -55,7 +56,7 @@ class InlineApp:
         self.tasks: dict[str, Task] = {}
         self._calls: deque[Call] = deque(maxlen=MAX_CALLS)
         self._numbers = itertools.count(1)
-        self._subscribers = Subscribers[Call]()
+        self._subscribers = Subscribers[Call | Task]()
         self._running: set[asyncio.Task[TaskResult]] = set()
 
     @overload
@@ -127,6 +128,7 @@ class InlineApp:
         task = Task(self, name, function, checked, self.plugin.plan(function, task=name))
         self._check(task, inner)
         self.tasks[name] = task
+        self.tell(task)
         return task
 
     def _check(self, task: Task, inner: Function) -> None:
@@ -197,16 +199,17 @@ class InlineApp:
         """The last calls, at most 1,000, oldest first."""
         return list(self._calls)
 
-    def subscribe(self, subscriber: Callable[[Call], object]) -> Callable[[], None]:
-        """Call *subscriber* with each call that begins, prints, progresses or ends, from now on.
+    def subscribe(self, subscriber: Callable[[Call | Task], object]) -> Callable[[], None]:
+        """Call *subscriber* with each call that begins, prints, progresses or ends, and each new task, from now on.
 
         It is called in the thread where that happens; the returned function unsubscribes.
         """
         return self._subscribers.add(subscriber)
 
-    def tell(self, call: Call) -> None:
-        """Tell the subscribers that something about a call has changed."""
-        self._subscribers.tell(call)
+    def tell(self, changed: Call | Task) -> None:
+        """Tell the subscribers that something about a call has changed, or that there is a new task."""
+        with hold_stop():
+            self._subscribers.tell(changed)
 
     def new_call(
         self,

@@ -11,9 +11,12 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar
+import signal
+import threading
+from collections.abc import Coroutine, Generator, Iterator, Sized
+from typing import Any, TypeVar
 
+from qstate_nb.app.threads import hold_stop
 from qstate_nb.errors import MissingPackageError
 
 T = TypeVar("T")
@@ -26,21 +29,56 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     loop = running_loop()
     if loop is None:
-        with asyncio.Runner() as runner:
-            return runner.run(coroutine)
+        # With a loop factory, the runner leaves the loop alone that was set for this thread.
+        with hold_stop(), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(_cancelled_by_stop(coroutine))
+    with _interrupts_raised():
+        return _run_inside(loop, coroutine)
+
+
+def _run_inside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
     started = _Started(coroutine)
     task = started.step(loop)
     if task is None:
         return started.result()
-    _make_reentrant(loop)
     try:
-        return loop.run_until_complete(task)
-    except KeyboardInterrupt:
+        return _run_nested(loop, task)
+    except BaseException:  # an interrupt, or the loop can't be made re-entrant
         if not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                loop.run_until_complete(task)
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                _run_nested(loop, task)
+        if task.done() and not task.cancelled():
+            task.exception()  # is raised here already: asyncio must not warn that nobody has read it
         raise
+
+
+@contextlib.contextmanager
+def _interrupts_raised() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the block; ``asyncio.run`` cancels its main task instead, which blocks in here."""
+    handler = signal.getsignal(signal.SIGINT)
+    owner = getattr(getattr(handler, "func", None), "__self__", None)
+    if not isinstance(owner, asyncio.Runner) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def cancel(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    """Cancel *task*, or what it blocks on in a nested run, since it can't hear of it before that has ended.
+
+    Returns:
+        The one that was cancelled.
+    """
+    inner = _blocks_on.get(task)
+    if inner is not None and not inner.done():
+        return cancel(inner)
+    task.cancel()
+    return task
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -49,6 +87,52 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+async def _cancelled_by_stop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await *coroutine*; if this thread runs a sync call, and that is stopped, it is cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    stop = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, cancel, task)
+    with hold_stop(stop):
+        return await coroutine
+
+
+_blocks_on: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}
+
+
+def _run_nested(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    _make_reentrant(loop)
+    with _as_many_ready(loop), _blocking(asyncio.current_task(loop), task):
+        return loop.run_until_complete(task)
+
+
+@contextlib.contextmanager
+def _blocking(outer: asyncio.Task[Any] | None, inner: asyncio.Task[Any]) -> Iterator[None]:
+    if outer is None:  # a callback
+        yield
+        return
+    _blocks_on[outer] = inner
+    try:
+        yield
+    finally:
+        del _blocks_on[outer]
+
+
+@contextlib.contextmanager
+def _as_many_ready(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Leave at least as many callbacks ready to run as there were.
+
+    The turn of the loop in which nest-asyncio2 is applied is still asyncio's own: it has counted the callbacks that
+    it is to run, and fails if the nested run has run some of them.
+    """
+    ready: Sized = getattr(loop, "_ready", ())
+    count = len(ready)
+    try:
+        yield
+    finally:
+        for _ in range(count - len(ready)):
+            loop.call_soon(int)  # does nothing
 
 
 def _make_reentrant(loop: asyncio.AbstractEventLoop) -> None:
@@ -61,7 +145,7 @@ def _make_reentrant(loop: asyncio.AbstractEventLoop) -> None:
     nest_asyncio2.apply(loop)
 
 
-class _Started(Generic[T]):
+class _Started(Coroutine[Any, Any, T]):
     """A coroutine that is run up to its first wait at once, and then by an asyncio task.
 
     It must be that task's from the first step on: ``asyncio.timeout`` and ``TaskGroup`` remember the task that
@@ -71,38 +155,40 @@ class _Started(Generic[T]):
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._waits_for: Any = None
+        self._is_waiting = False
+        self._ended = False
         self._value: T
         self._error: BaseException | None = None
 
     def step(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[T] | None:
         """Run up to the first wait; return the task that does the rest, or None if there is none."""
         context = contextvars.copy_context()
-        task = loop.create_task(self._rest(), context=context)
+        task = asyncio.Task(self, loop=loop, context=context)  # no task factory: it could step it right away
         outer = asyncio.current_task(loop)
         if outer is not None:
             asyncio.tasks._leave_task(loop, outer)
         asyncio.tasks._enter_task(loop, task)
         try:
-            ended = context.run(self._first_step)
+            context.run(self._first_step)
         finally:
             asyncio.tasks._leave_task(loop, task)
             if outer is not None:
                 asyncio.tasks._enter_task(loop, outer)
-        if not ended:
+        if not self._ended:
             return task
         task.cancel()
         return None
 
-    def _first_step(self) -> bool:
+    def _first_step(self) -> None:
         try:
             self._waits_for = self._coroutine.send(None)
+            self._is_waiting = True
         except StopIteration as stop:
             self._value = stop.value
-            return True
+            self._ended = True
         except BaseException as error:
             self._error = error
-            return True
-        return False
+            self._ended = True
 
     def result(self) -> T:
         """What the coroutine returned; or raise what it raised."""
@@ -110,20 +196,23 @@ class _Started(Generic[T]):
             raise self._error
         return self._value
 
-    async def _rest(self) -> T:
-        return await self
+    def send(self, value: Any) -> Any:
+        """Go on; the task's first step only gets what the coroutine waits for already."""
+        if self._is_waiting:
+            self._is_waiting = False
+            return self._waits_for
+        return self._coroutine.send(value)
+
+    def throw(self, error: Any, *more: Any) -> Any:
+        """Raise in the coroutine; also before the task's first step, as a cancellation can come that early."""
+        if self._ended:
+            raise error
+        self._is_waiting = False
+        return self._coroutine.throw(error, *more)
+
+    def close(self) -> None:
+        """End the coroutine."""
+        self._coroutine.close()
 
     def __await__(self) -> Generator[Any, None, T]:
-        waits_for = self._waits_for
-        while True:
-            try:
-                yield waits_for
-            except BaseException as error:
-                step = functools.partial(self._coroutine.throw, error)
-            else:
-                step = functools.partial(self._coroutine.send, None)
-            try:
-                waits_for = step()
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+        raise NotImplementedError("only an asyncio task runs this")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Status: TypeAlias = Literal["new", "process", "success", "error", "cancel"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arguments may be unhashable; gather() hashes
 class TaskResult:
     """How a call ended; the fields that QTasks has, and a few more.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+from concurrent.futures import Future
 from typing import Any
 
 from qstate_nb.app.call import Call
-from qstate_nb.app.nesting import run_blocking
+from qstate_nb.app.nesting import cancel, run_blocking
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.threads import Stoppable, in_thread
 from qstate_nb.errors import TaskCancelledError
@@ -43,12 +44,16 @@ def perform_in_background(call: Call) -> None:
 
 
 async def _perform_in_thread(call: Call) -> TaskResult:
-    ended = asyncio.wrap_future(in_thread(lambda: _perform_sync(call), name=f"qstate {call}"))
+    end: Future[TaskResult] = Future()
     try:
-        return await asyncio.shield(ended)
-    except asyncio.CancelledError:
+        in_thread(lambda: _perform_sync(call), name=f"qstate {call}", end=end)
+        return await asyncio.shield(asyncio.wrap_future(end))
+    except (asyncio.CancelledError, KeyboardInterrupt):  # an interrupt can come while the thread starts
         call.stop(TaskCancelledError(f"{call}: cancelled"))
-        await asyncio.wait([ended])
+        if end.cancel():
+            call.finish(None, asyncio.CancelledError())
+        else:
+            await asyncio.wait([asyncio.wrap_future(end)])
         raise
 
 
@@ -99,24 +104,28 @@ def _raise_if_fatal(error: BaseException | None) -> None:
 
 async def _result_of(call: Call) -> Any:
     result = call.invoke()
+    handler = call.task.options.generate_handler
     if inspect.isasyncgen(result):
         async with contextlib.aclosing(result):
-            return [await _handled(call, item) async for item in result]
-    return await result if inspect.isawaitable(result) else result
+            return [item if handler is None else await _awaited(handler(item)) async for item in result]
+    return await _awaited(result)
 
 
-async def _handled(call: Call, item: Any) -> Any:
-    handler = call.task.options.generate_handler
-    result = item if handler is None else handler(item)
+async def _awaited(result: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
 def _result_of_sync(call: Call) -> Any:
     result = call.invoke()
+    handler = call.task.options.generate_handler
     if inspect.isgenerator(result):
         with contextlib.closing(result):
-            return [run_blocking(_handled(call, item)) for item in result]
-    return run_blocking(result) if inspect.iscoroutine(result) else result
+            return [item if handler is None else _awaited_sync(handler(item)) for item in result]
+    return _awaited_sync(result)
+
+
+def _awaited_sync(result: Any) -> Any:
+    return run_blocking(_awaited(result)) if inspect.iscoroutine(result) else result
 
 
 class _Stop:
@@ -134,22 +143,27 @@ class _Stop:
         self._task = task
         self._before = task.cancelling()
         self._loop = asyncio.get_running_loop()
-        self._sent = False
+        self._sent_to: asyncio.Task[Any] | None = None
 
     def request(self) -> None:
         """Cancel it; from any thread."""
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if not self._call.done and not self._sent:
-            self._sent = True
-            self._task.cancel()
+        if not self._call.done and self._sent_to is None:
+            self._sent_to = cancel(self._task)
 
     async def settle(self, error: BaseException | None) -> bool:
         """Take back what was sent; tell whether somebody else has cancelled the asyncio task as well."""
-        if not self._sent:
-            return isinstance(error, asyncio.CancelledError)
-        if not isinstance(error, asyncio.CancelledError):  # it may not have arrived yet
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-        return self._task.uncancel() > self._before
+        was_cancelled = isinstance(error, asyncio.CancelledError)
+        if self._sent_to is self._task:
+            if not was_cancelled:  # it may not have arrived yet
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            self._task.uncancel()
+            was_cancelled = True
+        if self._task.cancelling() <= self._before:
+            return False
+        if self._call.stopped_by is None:  # no retry, even if the task made an error of it
+            self._call.stopped_by = TaskCancelledError(f"{self._call}: cancelled")
+        return was_cancelled

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
+import re
+import reprlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from qstate_nb.app.inline import InlineApp
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_QUALIFIED = re.compile(r"\b(?:\w+\.)+(?=\w)")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 GenerateHandler = Callable[[Any], Any]
@@ -132,9 +136,23 @@ class Task:
             The `TaskResult` of a sync task, after blocking this thread; an awaitable of it for an async task.
             ``await`` is right in both cases.
         """
-        call = self.app.new_call(self, args, kwargs, echo=True)
-        running = perform(call, timeout=timeout)
+        running = self._added(args, kwargs, timeout)
         return running if self.is_async else run_blocking(running)
+
+    async def _added(self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None) -> TaskResult:
+        return await perform(self.app.new_call(self, args, kwargs, echo=True), timeout=timeout)
+
+    def parameter(self, name: str) -> inspect.Parameter:
+        """The parameter that takes a value of that name; ``**kwargs`` takes any.
+
+        Raises:
+            NotFoundError: none does; it shows the close matches.
+        """
+        named = {p.name: p for p in self.parameters if p.kind not in _VARIADIC}
+        takes_any = [p for p in self.parameters if p.kind is p.VAR_KEYWORD]
+        if name not in named and not takes_any:
+            raise NotFoundError(f"parameter of task {self.name!r} called", name, named)
+        return named[name] if name in named else takes_any[0]
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments from named values.
@@ -143,11 +161,8 @@ class Task:
             NotFoundError: no parameter has that name.
             ArgumentError: a parameter without a default has no value.
         """
-        named = {p.name: p for p in self.parameters}
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters)
         for name in values:
-            if not takes_any and (name not in named or named[name].kind is inspect.Parameter.VAR_POSITIONAL):
-                raise NotFoundError(f"parameter of task {self.name!r} called", name, named)
+            self.parameter(name)
         missing = [
             p.name
             for p in self.parameters
@@ -165,7 +180,27 @@ class Task:
     @property
     def signature(self) -> str:
         """How to call it, such as ``step1(phone: str, code: int = 0)``."""
-        return f"{self.name}{inspect.Signature(self.parameters)}"
+        return f"{self.name}({', '.join(map(_as_written, self.parameters))})"
+
+
+def annotation_text(parameter: inspect.Parameter) -> str:
+    """A parameter's annotation without modules; empty if it has none."""
+    if parameter.annotation is parameter.empty:
+        return ""
+    return _QUALIFIED.sub("", inspect.formatannotation(parameter.annotation))
+
+
+def _as_written(parameter: inspect.Parameter) -> str:
+    """A parameter as one would write it: without modules, an Enum's member by its name."""
+    annotation = default = ""
+    if parameter.annotation is not parameter.empty:
+        annotation = f": {annotation_text(parameter)}"
+    if parameter.default is not parameter.empty:
+        value = parameter.default
+        written = str(value) if isinstance(value, enum.Enum) else reprlib.repr(value)
+        default = f" = {written}" if annotation else f"={written}"
+    stars = "*" * (1 + _VARIADIC.index(parameter.kind)) if parameter.kind in _VARIADIC else ""
+    return f"{stars}{parameter.name}{annotation}{default}"
 
 
 def _outermost(function: Function) -> Function:

@@ -1,39 +1,76 @@
 """Run sync code in a thread of its own, and stop it from outside.
 
 Python can't end a thread, but it can raise an exception in one (``PyThreadState_SetAsyncExc``): it arrives at the
-thread's next bytecode, so a call that waits in C code, such as a long ``time.sleep``, ends only after that.
+thread's next bytecode, so a call that waits in C code, such as a long ``time.sleep``, ends only after that. Where
+an exception out of nowhere would do harm, the stop waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
+import sys
 import threading
-from collections.abc import Callable
+import time
+import types
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def in_thread(function: Callable[[], T], *, name: str) -> Future[T]:
+def in_thread(function: Callable[[], T], *, name: str, end: Future[T] | None = None) -> Future[T]:
     """Run *function* in a new daemon thread, in a copy of this context.
 
     A thread a call, not a pool: in a pool, calls that wait for other calls can use up all threads.
+
+    Args:
+        end: gets the result; by default a new one. If it is cancelled before the thread begins, nothing runs.
     """
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # who waits for it can't cancel it
+    future: Future[T] = Future() if end is None else end
     context = contextvars.copy_context()
 
     def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             future.set_result(context.run(function))
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    with hold_stop():
+        threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+# An exception that is raised in here is lost (in the callback of a weak reference), keeps a lock locked for ever
+# (in ``threading.Condition.__enter__``), or leaves half of something: where a thread is in one of these, it isn't
+# stopped. In the second list, what these call counts as well, such as the subscribers of an event.
+_UNSAFE_INNERMOST = frozenset(
+    {"_weakrefset", "weakref", "threading", "logging", "contextlib", "qstate_nb.app.threads"}
+)
+_UNSAFE_ANYWHERE = frozenset(
+    {
+        *("qstate_nb.core.registry", "qstate_nb.core.subscribers"),
+        *("qstate_nb.app.context", "qstate_nb.app.inline", "qstate_nb.app.output"),
+    }
+)
+
+
+def _is_safe(frame: types.FrameType) -> bool:
+    """Tell whether an exception may be raised in a thread that is in *frame*."""
+    if frame.f_globals.get("__name__") in _UNSAFE_INNERMOST:
+        return False
+    outer: types.FrameType | None = frame
+    while outer is not None:
+        if outer.f_globals.get("__name__") in _UNSAFE_ANYWHERE:
+            return False
+        outer = outer.f_back
+    return True
 
 
 class Stoppable:
@@ -48,23 +85,84 @@ class Stoppable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: int | None = None
-        self._stopped = False
+        self._is_stopped = False
+        self._is_sent = False
+        self._holds: list[Callable[[], object]] = []
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._stopped:
+            if self._is_stopped:
                 raise asyncio.CancelledError
             self._thread = threading.get_ident()
+        _here.block = self
 
     def __exit__(self, *exc_info: object) -> None:
         with self._lock:  # a stop that was sent before arrives in here at the latest
             self._thread = None
+        _here.block = None
 
     def stop(self) -> None:
-        """Raise `asyncio.CancelledError` in the block: now, or when it is entered; not after it."""
+        """Raise `asyncio.CancelledError` in the block: soon, or when it is entered or not held; not after it."""
         with self._lock:
-            if self._thread is not None and not self._stopped:
+            if self._is_stopped:
+                return
+            self._is_stopped = True
+            for instead in self._holds:
+                instead()
+        if not self._is_settled():
+            threading.Thread(target=self._send, name="qstate stop", daemon=True).start()
+
+    def _send(self) -> None:
+        delay = 0.0005
+        while not self._is_settled():
+            time.sleep(delay)  # the thread moves on meanwhile
+            delay = min(delay * 1.2, 0.02)
+
+    def _is_settled(self) -> bool:
+        """Send the stop if it can be sent now; tell whether there is nothing left to do."""
+        with self._lock:
+            if self._thread is None or self._is_sent:
+                return True
+            frame = None if self._holds else sys._current_frames().get(self._thread)
+            if frame is not None and _is_safe(frame):
+                self._is_sent = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread), ctypes.py_object(asyncio.CancelledError)
                 )
-            self._stopped = True
+            return self._is_sent
+
+    @contextlib.contextmanager
+    def holding(self, instead: Callable[[], object]) -> Iterator[None]:
+        """As `hold_stop`, for the thread that is in this block."""
+        with self._lock:
+            self._holds.append(instead)
+            if self._is_stopped and not self._is_sent:
+                instead()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holds.pop()
+                arrives = self._is_stopped and not self._is_sent and not self._holds
+                self._is_sent = self._is_sent or arrives
+            if arrives:
+                raise asyncio.CancelledError
+
+
+class _Here(threading.local):
+    """What this thread is in."""
+
+    block: Stoppable | None = None
+
+
+_here = _Here()
+
+
+def hold_stop(instead: Callable[[], object] = lambda: None) -> AbstractContextManager[None]:
+    """Hold back a stop of this thread while code runs that must not be cut short; it is raised after that.
+
+    Args:
+        instead: is called at once, by the thread that stops this one, so that the code can end early.
+    """
+    block = _here.block
+    return contextlib.nullcontext() if block is None else block.holding(instead)

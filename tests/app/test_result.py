@@ -1,0 +1,44 @@
+"""`TaskResult`: unwrapping, awaiting, and its text."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from qstate_nb import InlineApp
+
+
+def test_unwrap_returns(app: InlineApp) -> None:
+    app.task(name="step")(lambda: [1])
+    assert app.run("step").unwrap() == [1]
+
+
+def test_unwrap_raises_every_time(app: InlineApp) -> None:
+    app.task(name="step")(lambda: 1 / 0)
+    result = app.run("step")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            result.unwrap()
+    assert (result.status, result.returning) == ("error", None)
+    assert result.traceback is not None
+    assert result.traceback.endswith("ZeroDivisionError: division by zero")
+
+
+def test_awaiting_it_gives_itself(app: InlineApp) -> None:
+    app.task(name="step")(lambda: 1)
+    result = app.run("step")
+
+    async def main() -> None:
+        assert await result is result
+
+    asyncio.run(main())
+
+
+def test_its_text_is_the_same_on_every_run(app: InlineApp) -> None:
+    app.task(name="good")(lambda: "x" * 1000)
+    app.task(name="bad")(lambda: 1 / 0)
+    assert repr(app.run("bad")) == "<TaskResult bad #1: error, ZeroDivisionError: division by zero>"
+    text = repr(app.run("good"))
+    assert text.startswith("<TaskResult good #2: success, returning 'xxx")
+    assert len(text) < 100
