@@ -156,7 +156,7 @@ class Call:
     @contextmanager
     def limited(self, seconds: float | None, name: str) -> Iterator[None]:
         """Stop the call if the block takes longer than *seconds*."""
-        if seconds is None:
+        if seconds is None or seconds > threading.TIMEOUT_MAX:
             yield
             return
         error = TaskTimeoutError(f"{self} was stopped: it took longer than {name}={seconds:g} s")

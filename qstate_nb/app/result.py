@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import reprlib
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from qstate_nb.core.formats import message, short
 
 if TYPE_CHECKING:
     from typing import Self
@@ -67,7 +68,7 @@ class TaskResult:
         yield
 
     def __repr__(self) -> str:
-        end = f"returning {reprlib.repr(self.returning)}"
+        end = f"returning {short(self.returning)}"
         if self.exception is not None:
-            end = f"{type(self.exception).__name__}: {self.exception}"
+            end = f"{type(self.exception).__name__}: {message(self.exception)}"
         return f"<TaskResult {self.task_name} #{self.call}: {self.status}, {end}>"

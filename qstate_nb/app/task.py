@@ -6,7 +6,6 @@ import enum
 import functools
 import inspect
 import re
-import reprlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qstate_nb.app.nesting import run_blocking
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform
+from qstate_nb.core.formats import short
 from qstate_nb.core.inject import Function, Injection, innermost, is_async
 from qstate_nb.errors import ArgumentError, NotFoundError, TaskDefinitionError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qstate_nb.app.inline import InlineApp
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_MEMBER = re.compile(r"<(\w+\.\w+): [^<>]*>")  # how the repr of an Enum's member is written
 _QUALIFIED = re.compile(r"\b(?:\w+\.)+(?=\w)")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -135,7 +136,12 @@ class Task:
         Returns:
             The `TaskResult` of a sync task, after blocking this thread; an awaitable of it for an async task.
             ``await`` is right in both cases.
+
+        Raises:
+            ArgumentError: *timeout* is not such a number.
         """
+        if timeout is not None and not _is_positive(timeout):
+            raise ArgumentError(f"timeout must be seconds, over 0, not {timeout!r}")
         running = self._added(args, kwargs, timeout)
         return running if self.is_async else run_blocking(running)
 
@@ -187,7 +193,8 @@ def annotation_text(parameter: inspect.Parameter) -> str:
     """A parameter's annotation without modules; empty if it has none."""
     if parameter.annotation is parameter.empty:
         return ""
-    return _QUALIFIED.sub("", inspect.formatannotation(parameter.annotation))
+    written = _MEMBER.sub(r"\1", inspect.formatannotation(parameter.annotation))
+    return _QUALIFIED.sub("", written)
 
 
 def _as_written(parameter: inspect.Parameter) -> str:
@@ -197,7 +204,7 @@ def _as_written(parameter: inspect.Parameter) -> str:
         annotation = f": {annotation_text(parameter)}"
     if parameter.default is not parameter.empty:
         value = parameter.default
-        written = str(value) if isinstance(value, enum.Enum) else reprlib.repr(value)
+        written = str(value) if isinstance(value, enum.Enum) else short(value, 40)
         default = f" = {written}" if annotation else f"={written}"
     stars = "*" * (1 + _VARIADIC.index(parameter.kind)) if parameter.kind in _VARIADIC else ""
     return f"{stars}{parameter.name}{annotation}{default}"

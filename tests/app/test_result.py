@@ -41,4 +41,9 @@ def test_its_text_is_the_same_on_every_run(app: InlineApp) -> None:
     assert repr(app.run("bad")) == "<TaskResult bad #1: error, ZeroDivisionError: division by zero>"
     text = repr(app.run("good"))
     assert text.startswith("<TaskResult good #2: success, returning 'xxx")
-    assert len(text) < 100
+    assert len(text) < 150
+
+
+def test_its_text_keeps_the_order_of_dicts_and_has_no_addresses(app: InlineApp) -> None:
+    app.task(name="step")(lambda: {"b": 1, "a": object()})
+    assert repr(app.run("step")) == "<TaskResult step #1: success, returning {'b': 1, 'a': <object object>}>"

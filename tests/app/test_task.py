@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import enum
 import functools
 import inspect
 import json
+import math
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from support.leaks import leaving_nothing
@@ -398,6 +400,17 @@ class TestAddTask:
         with pytest.raises(TaskTimeoutError, match=r"task #1 was stopped: it took longer than timeout=0.02 s"):
             result.unwrap()
 
+    @pytest.mark.parametrize("timeout", [0, -1, "5"])
+    def test_a_timeout_that_is_none_is_refused(self, app: InlineApp, timeout: Any) -> None:
+        with pytest.raises(ArgumentError, match=f"timeout must be seconds, over 0, not {timeout!r}"):
+            app.task(function).add_task(1, timeout=timeout)
+        assert app.calls == []
+
+    def test_an_endless_timeout_is_none(self, app: InlineApp) -> None:
+        result = app.task(function).add_task(1, timeout=math.inf)
+        assert isinstance(result, TaskResult)
+        assert result.status == "success"
+
     def test_timeout_that_is_not_reached(self, app: InlineApp) -> None:
         result = app.task(function).add_task(1, timeout=60)
         assert isinstance(result, TaskResult)
@@ -506,3 +519,13 @@ def test_every_error_of_the_app_has_the_one_root() -> None:
     for error in (TaskDefinitionError, TaskCancelledError, TaskTimeoutError, ArgumentError, NotFoundError):
         assert issubclass(error, QStateError)
     assert issubclass(TaskTimeoutError, TimeoutError)
+
+
+class Colour(enum.Enum):
+    RED = "r"
+
+
+def test_its_signature_is_the_same_on_every_run(app: InlineApp) -> None:
+    def step(it: object = object(), colour: Literal[Colour.RED] = Colour.RED) -> None: ...
+
+    assert app.task(step).signature == "step(it: object = <object object>, colour: Literal[RED] = Colour.RED)"

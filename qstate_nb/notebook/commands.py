@@ -1,0 +1,198 @@
+"""What `%qstate` and the panel do, as plain functions.
+
+Each takes an app and values. Queries return a `View` (or the value asked for), changes return a short message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qstate_nb.app import InlineApp, TaskResult
+from qstate_nb.app.nesting import run_blocking
+from qstate_nb.app.runner import perform
+from qstate_nb.core.formats import printable, short
+from qstate_nb.core.state import State
+from qstate_nb.errors import CommandError, NotFoundError
+from qstate_nb.notebook import views
+from qstate_nb.notebook.render import Block, Heading, Table, View
+from qstate_nb.notebook.views import Limits
+
+DEFAULT_LIMITS = Limits()
+
+
+def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
+    """The app, its States, its tasks and the last events."""
+    registry = app.registry
+    events = registry.history()
+    keys = registry.keys()
+    counts = (
+        views.counted(len(app.tasks), "task"),
+        views.counted(len(keys), "state"),
+        views.counted(events[-1].seq if events else 0, "event"),
+    )
+    blocks: list[Block] = [Heading(f"{app.name}: {', '.join(counts)}")]
+    for key in keys[: limits.rows]:
+        blocks += views.state_blocks(registry, key, limits)
+    blocks += [Heading("tasks"), *views.task_blocks(app, limits)]
+    if limits.events:
+        blocks += [Heading("last events"), *views.event_blocks(events[-limits.events :], limits)]
+    return View(blocks)
+
+
+def show(app: InlineApp, state: str | None = None, limits: Limits = DEFAULT_LIMITS) -> View:
+    """All States, or one: each key, its value, and who changed it last. Its `View.data` is a dict of copies.
+
+    Raises:
+        NotFoundError: there is no State of that name.
+    """
+    registry = app.registry
+    keys = registry.keys() if state is None else [registry.find(state)]
+    blocks = [block for key in keys for block in views.state_blocks(registry, key, limits)]
+    data = {str(key): State.linked(registry, key).get_all() for key in keys}
+    return View(blocks or [Heading("no states yet")], data if state is None else data[state])
+
+
+def get(app: InlineApp, state: str, key: str) -> Any:
+    """The value of a key.
+
+    Raises:
+        NotFoundError: there is no State of that name, or no such key in it.
+    """
+    handle = _state(app, state)
+    fields = views.stored_fields(app.registry, app.registry.find(state))  # a copy of all could take long
+    if key not in fields:
+        raise NotFoundError(f"key of State {state} called", key, fields)
+    return handle.get(key)
+
+
+def set_value(app: InlineApp, state: str, key: str, value: Any) -> str:
+    """Give a key a value.
+
+    Raises:
+        NotFoundError: there is no State of that name.
+    """
+    _state(app, state).set(key, value)
+    return f"{state}.{printable(key)} = {short(value)}"
+
+
+def update(app: InlineApp, state: str, values: Mapping[str, Any]) -> str:
+    """Give several keys a value at once.
+
+    Raises:
+        NotFoundError: there is no State of that name.
+        CommandError: there are no values.
+    """
+    if not values:
+        raise CommandError("update needs at least one k=v")
+    _state(app, state).update(**values)
+    return "\n".join(f"{state}.{printable(key)} = {short(value)}" for key, value in values.items())
+
+
+def delete(app: InlineApp, state: str, key: str) -> str:
+    """Remove a key.
+
+    Raises:
+        NotFoundError: there is no State of that name, or no such key in it.
+    """
+    get(app, state, key)
+    _state(app, state).delete(key)
+    return f"{state}.{printable(key)} deleted"
+
+
+def clear(app: InlineApp, state: str) -> str:
+    """Remove all keys of a State.
+
+    Raises:
+        NotFoundError: there is no State of that name.
+    """
+    count = len(views.stored_fields(app.registry, app.registry.find(state)))
+    _state(app, state).clear()
+    return f"{state} cleared: {views.counted(count, 'key')} removed"
+
+
+def _state(app: InlineApp, name: str) -> State:
+    return State.linked(app.registry, app.registry.find(name))
+
+
+def tasks(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
+    """The tasks: how to call each, and what it does. Its `View.data` is a list of names."""
+    return View(views.task_blocks(app, limits), list(app.tasks))
+
+
+def app_list(found: Mapping[str, InlineApp], current: InlineApp) -> View:
+    """The apps among the user's variables; the one in use is marked."""
+    rows = [(name, views.counted(len(app.tasks), "task")) for name, app in found.items()]
+    marked = frozenset(index for index, app in enumerate(found.values()) if app is current)
+    return View([Table(("app", "tasks"), rows, frozenset({0}), marked)], list(found))
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did.
+
+    Args:
+        results: of the calls, in the order in which they were made.
+        view: results and State's change, to show.
+    """
+
+    results: Sequence[TaskResult]
+    view: View
+
+    @property
+    def text(self) -> str:
+        """The view in plain text, to be printed on a line of its own, after what the calls have printed."""
+        printed = next((result.output for result in reversed(self.results) if result.output), "")
+        return self.view.text if printed.endswith("\n") or not printed else f"\n{self.view.text}"
+
+
+def run(
+    app: InlineApp,
+    task: str,
+    values: Mapping[str, Any],
+    *,
+    times: int = 1,
+    concurrent: bool = False,
+    timeout: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> RunReport:
+    """Run a task to its end, once or more often; what it prints is shown meanwhile.
+
+    Args:
+        values: parameter → value.
+        times: how many calls.
+        concurrent: all calls at once, rather than one after the other.
+        timeout: seconds after which a call is stopped.
+
+    Raises:
+        NotFoundError: there is no such task, or no such parameter.
+        ArgumentError: a parameter without a default has no value.
+    """
+    found = app.find(task)
+    args, kwargs = found.arguments(values)
+    before = views.contents(app.registry)
+
+    async def call() -> TaskResult:
+        return await perform(app.new_call(found, args, dict(kwargs), echo=True), timeout=timeout)
+
+    async def calls() -> list[TaskResult]:
+        if concurrent:
+            return await asyncio.gather(*(call() for _ in range(times)))
+        return [await call() for _ in range(times)]
+
+    results = run_blocking(calls())
+    change = views.difference(before, views.contents(app.registry), limits)
+    return RunReport(results, View([*_result_blocks(results, limits), *change], results))
+
+
+def _result_blocks(results: Sequence[TaskResult], limits: Limits) -> list[Block]:
+    shown = results[: limits.rows]
+    blocks: list[Block] = []
+    for result in shown:
+        blocks += views.result_blocks(result, limits, output=False)  # it was shown when it was printed
+    if len(results) > 1:
+        good = sum(result.status == "success" for result in results)
+        blocks.append(Heading(f"{views.counted(len(results), 'call')}, {good:,} with success"))
+    return blocks

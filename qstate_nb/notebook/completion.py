@@ -1,0 +1,111 @@
+"""What can come next in a `%qstate` line: verbs, tasks, parameters, choices, States, keys, options.
+
+The candidates are live: they are looked up when Tab is pressed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from qstate_nb.app import InlineApp, Task
+from qstate_nb.errors import QStateError
+from qstate_nb.notebook.apps import apps_in
+from qstate_nb.notebook.arguments import as_word, listed, parts
+from qstate_nb.notebook.verbs import VERBS
+from qstate_nb.notebook.views import stored_fields
+
+_LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%{1,2}qstate\s+(.*)", re.DOTALL)
+
+
+def command_before(line: str, cell: str) -> str | None:
+    """The command that is being typed, or None if the line is none.
+
+    Args:
+        line: the line up to the cursor.
+        cell: the whole cell; in a cell of ``%%qstate`` each line is a command.
+
+    Example:
+        >>> command_before("x = %qstate get Sig", ""), command_before("get Sig", "%%qstate"), command_before("x", "")
+        ('get Sig', 'get Sig', None)
+    """
+    match = _LINE.fullmatch(line)
+    if match is not None:
+        return match[1]
+    return line.lstrip() if cell.lstrip().startswith("%%qstate") and "%" not in line else None
+
+
+def candidates(command: str, names: Mapping[str, Any], app: Callable[[], InlineApp]) -> tuple[str, list[str]]:
+    """The word that is being typed, and what it can become.
+
+    Args:
+        command: what was typed after ``%qstate``, up to the cursor.
+        names: the user's variables.
+        app: gives the app in use, or raises `QStateError`.
+    """
+    words = command.split()
+    word = "" if not words or command[-1].isspace() else words.pop()
+    try:
+        found = list(_candidates(words, word, names, app))
+    except QStateError:  # no app, an unknown State: nothing to offer
+        found = []
+    return word, [candidate for candidate in found if candidate.startswith(word)]
+
+
+def _candidates(words: list[str], word: str, names: Mapping[str, Any], app: Callable[[], InlineApp]) -> Iterable[str]:
+    if not words:
+        return VERBS
+    verb, given = words[0], words[1:]
+    if word.startswith("-") and verb in VERBS:
+        return VERBS[verb].options
+    if verb in ("help", "app"):
+        known: Iterable[str] = VERBS if verb == "help" else apps_in(names)
+        return () if given else known
+    if verb == "run":
+        return _for_run(app(), given, word)
+    if verb in ("show", "clear", "get", "set", "delete", "update"):
+        return _for_state(app(), verb, given)
+    return ()
+
+
+def _for_state(app: InlineApp, verb: str, given: list[str]) -> Iterable[str]:
+    if not given:
+        return map(str, app.registry.keys())
+    if verb in ("show", "clear") or (len(given) > 1 and verb != "update"):
+        return ()
+    fields = stored_fields(app.registry, app.registry.find(given[0]))
+    if verb == "update":
+        return (f"{field}=" for field in fields if field and "=" not in field and as_word(field) == field)
+    return map(as_word, fields)
+
+
+def _for_run(app: InlineApp, given: list[str], word: str) -> Iterable[str]:
+    if not given:
+        return app.tasks
+    task = app.find(given[0])
+    name, equals, _ = word.partition("=")
+    if equals:
+        return (f"{name}={choice}" for choice in _choices(task, name))
+    taken = {pair.partition("=")[0] for pair in given[1:]}
+    named = (p for p in task.parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    return (f"{p.name}=" for p in named if p.name not in taken)
+
+
+def _choices(task: Task, name: str) -> list[str]:
+    return [as_word(text) for text, _ in choices(task.parameter(name))]
+
+
+def choices(parameter: inspect.Parameter) -> list[tuple[str, Any]]:
+    """The values that a parameter can have, each with how it is written, where they are few: Literal, Enum, bool.
+
+    None is one of them if it is in a union with these.
+    """
+    found: list[tuple[str, Any]] = []
+    for part in parts(parameter.annotation):
+        of_part = [("True", True), ("False", False)] if part is bool else listed(part)
+        if not of_part:
+            return []
+        found += of_part
+    return found if any(value is not None for _, value in found) else []

@@ -1,0 +1,78 @@
+"""The words after a verb, with the user's variables in them expanded."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+from collections.abc import Mapping
+from typing import Any
+
+from qstate_nb.errors import CommandError
+from qstate_nb.notebook.arguments import Given, Variables
+from qstate_nb.notebook.verbs import Verb
+
+
+class Line:
+    """What one verb was given.
+
+    Args:
+        verb: the verb.
+        words: as the verb's grammar parsed them.
+        names: the user's variables.
+    """
+
+    def __init__(self, verb: Verb, words: argparse.Namespace, names: Mapping[str, Any]) -> None:
+        self._verb = verb
+        self._words = vars(words)
+        self.names = names
+        self._variables = Variables(names)
+
+    def __getitem__(self, name: str) -> str:
+        """A name: quotes around it are taken off."""
+        given = self._variables.value(self._words[name])
+        return given.value if given.text is None and isinstance(given.value, str) else str(given.text or given.value)
+
+    def maybe(self, name: str) -> str | None:
+        """A name that may be missing."""
+        return None if self._words[name] is None else self[name]
+
+    def option(self, name: str) -> Any:
+        """The value of an option.
+
+        Raises:
+            CommandError: it can't be used.
+        """
+        word = self._words[name]
+        return self._verb.converted(name, str(self._variables.value(word).value)) if isinstance(word, str) else word
+
+    def value(self, name: str) -> Any:
+        """A value: one word is a literal, a variable or text; several are text."""
+        words = self._words[name]
+        return self._variables.value(words[0]).value if len(words) == 1 else self._variables.text(" ".join(words))
+
+    def pairs(self) -> dict[str, Given]:
+        """The values of ``k=v`` words.
+
+        Raises:
+            CommandError: a word is not of that form, or a name comes twice.
+        """
+        pairs: dict[str, Given] = {}
+        for word in self._words["k=v"]:
+            name, equals, value = word.partition("=")
+            if not equals or not name:
+                raise CommandError(f"{word!r} must be of the form name=value")
+            if name in pairs:
+                raise CommandError(f"{name!r} was given twice")
+            pairs[name] = self._variables.value(value)
+        return pairs
+
+    def variable(self, name: str) -> str | None:
+        """An option that names a variable to assign to.
+
+        Raises:
+            CommandError: it can't be a variable.
+        """
+        variable = self.maybe(name)
+        if variable is not None and (not variable.isidentifier() or keyword.iskeyword(variable)):
+            raise CommandError(f"-{name} {variable}: that can't be the name of a variable")
+        return variable

@@ -1,0 +1,140 @@
+"""What the panel shows and does, without a widget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qstate_nb.app import Call, InlineApp, Task
+from qstate_nb.core.formats import printable, short, short_marked, short_text
+from qstate_nb.core.journal import Event
+from qstate_nb.core.keys import StateKey
+from qstate_nb.notebook import views
+from qstate_nb.notebook.arguments import Given, convert
+from qstate_nb.notebook.render import Block, Heading, Paragraph, View, escape
+from qstate_nb.notebook.views import Limits
+
+SHOWN_CALLS = 8
+_LIMITS = Limits(width=160, rows=200)
+_MAX_STATES = 50
+_MAX_OUTPUT = 4_000
+
+_Values = dict[tuple[StateKey, str], tuple[int, str]]
+
+
+class PanelModel:
+    """The panel of one app.
+
+    Args:
+        app: whose tasks and State are shown.
+        loop: where async tasks run: the loop of the kernel's main thread. None runs them in threads.
+        on_change: is called after each change, in the thread that made it.
+    """
+
+    def __init__(
+        self, app: InlineApp, loop: asyncio.AbstractEventLoop | None, on_change: Callable[[object], object]
+    ) -> None:
+        self.app = app
+        self._loop = loop
+        self._values: _Values = {}
+        self._unsubscribe = [app.subscribe(on_change), app.registry.subscribe(on_change)]
+
+    def close(self) -> None:
+        """Hear of no more changes."""
+        while self._unsubscribe:
+            self._unsubscribe.pop()()
+
+    def run(self, task: Task, given: Mapping[str, Given]) -> None:
+        """Start a call in the background, from any thread, with what a form gave.
+
+        Raises:
+            ArgumentError: a value doesn't fit its parameter, or is missing; nothing is started.
+        """
+        values = {name: convert(task.parameter(name), value, task.name) for name, value in given.items()}
+        args, kwargs = task.arguments(values)
+
+        def start() -> None:
+            self.app.start(task, *args, **kwargs)
+
+        if self._loop is None or self._loop.is_closed() or not task.is_async:
+            start()
+        else:  # a callback may run on any thread, with a loop of its own that doesn't last
+            self._loop.call_soon_threadsafe(start)
+
+    def stop(self, call: Call) -> None:
+        """Stop a call, from any thread."""
+        call.cancel("stopped in the panel")
+
+    def calls(self) -> list[Call]:
+        """The calls to show, at most `SHOWN_CALLS`: those that run first, then the last that ended."""
+        newest_first = self.app.calls[::-1]
+        return sorted(newest_first, key=lambda call: call.done)[:SHOWN_CALLS]
+
+    def states(self) -> View:
+        """Every bucket: keys, values, who changed them; the last change is marked."""
+        registry = self.app.registry
+        keys = registry.keys()
+        history = registry.history()
+        newest = history[-1].seq if history else None
+        blocks: list[Block] = []
+        known, values = self._values, _Values()
+
+        def shown(key: StateKey, field: str, value: Any, event: Event | None) -> str:
+            values[key, field] = _text_of(value, event, known.get((key, field)))
+            return values[key, field][1]
+
+        for key in keys[:_MAX_STATES]:
+            blocks += views.state_blocks(registry, key, _LIMITS, newest, shown)
+        self._values = values  # without the fields that are no longer there
+        if len(keys) > _MAX_STATES:
+            blocks.append(Paragraph(f"… {len(keys) - _MAX_STATES:,} more states"))
+        return View(blocks or [Paragraph("no State yet: run a task that has one")])
+
+    def overview(self) -> View:
+        """The panel in plain text: what there is to run, and State as it is now."""
+        heading = Heading(f"qstate panel: {self.app.name}")
+        return View([heading, *views.task_blocks(self.app, _LIMITS), *self.states().blocks])
+
+
+def _text_of(value: Any, event: Event | None, known: tuple[int, str] | None) -> tuple[int, str]:
+    """A value as text, with its event's number; made once for each event, as most values don't change."""
+    seq = 0 if event is None else event.seq
+    return known if known is not None and known[0] == seq else (seq, short_marked(value, _LIMITS.width))
+
+
+def call_html(call: Call) -> str:
+    """A call in HTML: what was called, how it stands or ended, what it printed."""
+    parts = [f"<b>{escape(str(call))}</b> ({escape(_arguments(call))}) · <span>{escape(_status(call))}</span>"]
+    output = call.output
+    if output:
+        shown = views.shortened(output, _MAX_OUTPUT)
+        parts.append(f'<pre style="margin:0 0 0 1em;white-space:pre-wrap">{escape(shown.rstrip())}</pre>')
+    if call.result is not None and call.result.status == "error":
+        trace = escape(views.shortened(call.result.traceback or ""))
+        parts.append(
+            f"<details><summary>traceback</summary><pre style='white-space:pre-wrap'>{trace}</pre></details>"
+        )
+    return f'<div class="qstate-call" style="line-height:1.4">{"".join(parts)}</div>'
+
+
+def _arguments(call: Call) -> str:
+    positional = [short(value, 40) for value in call.args]
+    named = [f"{printable(name, 40)}={short(value, 40)}" for name, value in call.kwargs.items()]
+    return ", ".join([*positional, *named])
+
+
+def _status(call: Call) -> str:
+    result = call.result
+    if result is not None:
+        return views.ending(result, 80)
+    state = "stopping" if call.stopped_by is not None else {"new": "waiting"}.get(call.status, "running")
+    progress = call.progress
+    if progress is None:
+        return state
+    message = short_text(progress.message, 80)
+    return f"{state}, {_number(progress.done)} of {_number(progress.total)} {message}".rstrip()
+
+
+def _number(value: float) -> str:
+    return short(value, 20) if isinstance(value, int) else f"{value:g}"

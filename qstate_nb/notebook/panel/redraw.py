@@ -1,0 +1,53 @@
+"""Many changes, few redraws."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Redraw:
+    """Calls a function soon after something changed, and not more often than every *interval* seconds.
+
+    The function runs in a thread of its own, so that it shows what a busy cell does, and sees the last change
+    of every burst. An exception in it is logged, and the next change calls it again.
+
+    Args:
+        draw: the function.
+        interval: seconds between the end of a call and the start of the next.
+    """
+
+    def __init__(self, draw: Callable[[], object], interval: float = 0.05) -> None:
+        self._draw = draw
+        self._interval = interval
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="qstate panel", daemon=True)
+        self._thread.start()
+
+    def ask(self, _: object = None) -> None:
+        """Say that something has changed; costs next to nothing."""
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def close(self) -> None:
+        """End the thread; what is not drawn by now is not drawn."""
+        self._closed.set()
+        self._changed.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._changed.wait()
+            if self._closed.is_set():
+                return
+            self._changed.clear()
+            try:
+                self._draw()
+            except Exception:
+                _log.exception("the panel can't be drawn")
+            self._closed.wait(self._interval)

@@ -1,0 +1,179 @@
+"""The verbs of `%qstate`: their grammar and help, and the parsing of a line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from qstate_nb.errors import CommandError, NotFoundError
+from qstate_nb.notebook.render import Block, Heading, Paragraph, Table, View
+
+
+class HelpRequested(Exception):  # noqa: N818 - it is no error
+    """``-h`` was in the line."""
+
+
+class _Once(argparse.Action):
+    """An option that may be given once."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        seen = namespace.__dict__.setdefault("seen", set())
+        if self.dest in seen:
+            parser.error(f"{option_string} was given twice")
+        seen.add(self.dest)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+class Verb(argparse.ArgumentParser):
+    """One verb: what comes after it in a line.
+
+    Args:
+        name: the verb.
+        summary: what it does, for help and README.
+    """
+
+    def __init__(self, name: str, summary: str) -> None:
+        super().__init__(prog=f"%qstate {name}", add_help=False, allow_abbrev=False)
+        self.name = name
+        self.summary = summary
+        self.options = ["-h", "--help"]
+        self._converters: dict[str, Callable[[str], Any]] = {}
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse's takes -1e3 and -5C for options
+
+    def words(self, *names: str, nargs: str | None = None) -> Verb:
+        """Add positional words."""
+        for name in names:
+            self.add_argument(name.lower(), metavar=name, nargs=nargs)
+        return self
+
+    def option(
+        self, flag: str, metavar: str | None = None, *, convert: Callable[[str], Any] = str, default: Any = None
+    ) -> Verb:
+        """Add an option, with a value if it has a *metavar*."""
+        self.options.append(flag)
+        extra: dict[str, Any] = {"nargs": 0} if metavar is None else {"metavar": metavar}
+        action = self.add_argument(flag, action=_Once, default=default, **extra)
+        self._converters[action.dest] = convert
+        return self
+
+    def converted(self, name: str, text: str) -> Any:
+        """The value of an option, whose variables are expanded by now.
+
+        Raises:
+            CommandError: it can't be used.
+        """
+        try:
+            return self._converters[name](text)
+        except ValueError as error:
+            self.error(f"--{name} {text}: {error}")
+
+    @property
+    def usage_line(self) -> str:
+        """The verb as it is typed, such as ``show [STATE]``."""
+        words = [_as_typed(action) for action in self._actions]
+        return " ".join([self.name, *sorted(words, key=lambda word: word.startswith("[-"))])
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """What was given after the verb.
+
+        Raises:
+            HelpRequested: ``-h`` is among the words.
+            NotFoundError: an option is unknown.
+            CommandError: a word is missing or can't be used.
+        """
+        if "-h" in words or "--help" in words:
+            raise HelpRequested
+        namespace, unknown = self.parse_known_intermixed_args(list(words))
+        for word in unknown:
+            if word.startswith("-"):
+                raise NotFoundError(f"option of %qstate {self.name} called", word, self.options)
+            self.error(f"{word!r} is one word too many")
+        return namespace
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        raise CommandError(f"{message}; usage: %qstate {self.usage_line}")
+
+
+def _as_typed(action: argparse.Action) -> str:
+    metavar = str(action.metavar)
+    if action.option_strings:
+        return f"[{action.option_strings[0]}{'' if action.nargs == 0 else f' {metavar}'}]"
+    return {"?": f"[{metavar}]", "*": f"[{metavar} …]", "+": f"{metavar} …"}.get(str(action.nargs), metavar)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("it must be a whole number, 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= threading.TIMEOUT_MAX:
+        raise ValueError("it must be a number of seconds, more than 0")
+    return number
+
+
+def _verbs() -> dict[str, Verb]:
+    run = Verb("run", "run a task; show its output, its result and what it changed in State")
+    run.words("TASK").words("k=v", nargs="*")
+    run.option("--times", "N", convert=_count, default=1).option("--concurrent", default=False)
+    run.option("--timeout", "S", convert=_seconds).option("-o", "NAME")
+    verbs = (
+        Verb("show", "show all States, or one: keys, values, and who changed them").words("STATE", nargs="?"),
+        Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
+        Verb("set", "give a key a value: a Python literal, or else text")
+        .words("STATE", "KEY")
+        .words("VALUE", nargs="+"),
+        Verb("update", "give several keys a value at once").words("STATE").words("k=v", nargs="+"),
+        Verb("delete", "remove a key").words("STATE", "KEY"),
+        Verb("clear", "remove all keys of a State").words("STATE"),
+        Verb("tasks", "list the tasks"),
+        run,
+        Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
+        Verb("panel", "open the panel: run tasks and see State live"),
+        Verb("help", "explain all verbs, or one").words("VERB", nargs="?"),
+    )
+    return {verb.name: verb for verb in verbs}
+
+
+VERBS = _verbs()
+
+
+def find_verb(name: str) -> Verb:
+    """The verb of that name.
+
+    Raises:
+        NotFoundError: there is none; it shows the close matches.
+    """
+    if name not in VERBS:
+        raise NotFoundError("verb", name, VERBS)
+    return VERBS[name]
+
+
+def help_view(name: str | None = None) -> View:
+    """The help of one verb, or of all."""
+    if name is not None:
+        verb = find_verb(name)
+        return View([Heading(f"%qstate {verb.usage_line}"), Paragraph(verb.summary)])
+    rows = [("%qstate", "show the app, its States, its tasks and the last events")]
+    rows += [(f"%qstate {verb.usage_line}", verb.summary) for verb in VERBS.values()]
+    blocks: list[Block] = [
+        Table(("command", "what it does"), rows, frozenset({0})),
+        Paragraph("Values are Python literals or else text. $name and {expr} are your variables; quotes keep them."),
+        Paragraph("A ; at the end silences. -h after a verb explains it."),
+    ]
+    return View(blocks)

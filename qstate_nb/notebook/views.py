@@ -1,0 +1,177 @@
+"""What commands and the panel show: views of State, tasks, events and results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qstate_nb.app import InlineApp, TaskResult
+from qstate_nb.core import ops
+from qstate_nb.core.formats import encodable, message, printable, short, short_marked, short_text, stable
+from qstate_nb.core.journal import ABSENT, Event
+from qstate_nb.core.keys import StateKey
+from qstate_nb.core.registry import StateRegistry
+from qstate_nb.notebook.render import Block, Heading, Paragraph, Preformatted, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a view shows.
+
+    Args:
+        width: characters of a value.
+        rows: rows of a table.
+        events: last events in the overview.
+    """
+
+    width: int = 80
+    rows: int = 100
+    events: int = 5
+
+
+def stored_fields(registry: StateRegistry, key: StateKey) -> dict[str, Any]:
+    """A bucket's own values, not copies: only to be shown."""
+    fields: dict[str, Any] = registry.read(key, ops.get_all)
+    return fields
+
+
+def state_blocks(
+    registry: StateRegistry,
+    key: StateKey,
+    limits: Limits,
+    newest: int | None = None,
+    shown: Callable[[StateKey, str, Any, Event | None], str] | None = None,
+) -> list[Block]:
+    """A bucket: each key, its value, and who wrote it with which event.
+
+    Args:
+        newest: number of the event whose fields are marked.
+        shown: makes the text of a value, given its bucket, its field, itself and the event that wrote it.
+    """
+    writers = registry.writers(key)  # first: a text made for an event may be newer than it, but never older
+    fields = stored_fields(registry, key)
+    title = Heading(f"{key}: {counted(len(fields), 'key')}")
+    if not fields:
+        return [title]
+    first = list(fields.items())[: limits.rows]
+    rows, marked = [], set()
+    for index, (field, value) in enumerate(first):
+        event = writers.get(field)
+        text = short_marked(value, limits.width) if shown is None else shown(key, field, value, event)
+        rows.append((printable(field), text, _writer(event)))
+        if event is not None and event.seq == newest:
+            marked.add(index)
+    columns = ("key", "value", "changed by")
+    return [title, Table(columns, rows, frozenset({0, 1}), frozenset(marked), len(fields) - len(first))]
+
+
+def _writer(event: Event | None) -> str:
+    return "" if event is None else f"{event.actor}, event {event.seq}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as ``1 key`` or ``2,000 keys``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def task_blocks(app: InlineApp, limits: Limits) -> list[Block]:
+    """The tasks of an app: how to call each, and what it does."""
+    if not app.tasks:
+        return [Paragraph("no tasks yet: register one with @app.task")]
+    rows = [
+        (short_text(task.signature, 200), printable(task.options.description or "-", 200))
+        for task in app.tasks.values()
+    ]
+    return [
+        Table(("task", "what it does"), rows[: limits.rows], frozenset({0}), more=max(0, len(rows) - limits.rows))
+    ]
+
+
+def event_blocks(events: Iterable[Event], limits: Limits) -> list[Block]:
+    """Events: number, State, op, what changed, and by whom."""
+    rows = [
+        (str(event.seq), str(event.key), event.op, _changes(event, limits.width), str(event.actor))
+        for event in events
+    ]
+    if not rows:
+        return [Paragraph("no events yet")]
+    return [Table(("event", "state", "op", "what changed", "by"), rows, frozenset({3}))]
+
+
+def _changes(event: Event, width: int) -> str:
+    shown = [f"{printable(field)}: {arrow(before, after, width // 2)}" for field, before, after in event.stored[:3]]
+    return ", ".join([*shown, *(["…"] if len(event.stored) > len(shown) else [])])
+
+
+def arrow(before: Any, after: Any, width: int) -> str:
+    """A change as ``before → after``; what is not there is left out.
+
+    Example:
+        >>> arrow(1, 2, 80), arrow(ABSENT, 2, 80), arrow(1, ABSENT, 80)
+        ('1 → 2', '→ 2', '1 →')
+    """
+    left = "" if before is ABSENT else f"{short(before, width)} "
+    right = "" if after is ABSENT else f" {short(after, width)}"
+    return f"{left}→{right}"
+
+
+def result_line(result: TaskResult, width: int) -> str:
+    """How a call ended, on one line, with the call before it."""
+    return f"{printable(result.task_name)} #{result.call}: {ending(result, width)}"
+
+
+def ending(result: TaskResult, width: int) -> str:
+    """How a call ended, on one line."""
+    error = result.exception
+    if error is None:
+        return f"{result.status}, returned {short(result.returning, width)}"
+    return f"{result.status}, {type(error).__name__}: {message(error, max(width, 200))}"
+
+
+def result_blocks(result: TaskResult, limits: Limits, *, output: bool = True) -> list[Block]:
+    """How a call ended, and, with *output*, what it printed."""
+    blocks: list[Block] = [Heading(result_line(result, limits.width))]
+    if output and result.output:
+        blocks.append(Preformatted(encodable(result.output.rstrip("\n"))))
+    if result.status == "error" and result.traceback:
+        blocks.append(Preformatted(shortened(stable(result.traceback))))
+    return blocks
+
+
+def shortened(text: str, width: int = 10_000) -> str:
+    """The end of a long text."""
+    return encodable(text if len(text) <= width else f"…{text[-width:]}")
+
+
+Contents = Mapping[StateKey, Mapping[str, Any]]
+
+
+def contents(registry: StateRegistry) -> Contents:
+    """The stored values of all buckets, to compare with later."""
+    keys = registry.keys()
+    return {key: stored_fields(registry, key) for key in keys}
+
+
+def difference(before: Contents, after: Contents, limits: Limits) -> list[Block]:
+    """What is different between two contents: a row for each field."""
+    rows = []
+    for key, fields in after.items():
+        old = before.get(key, {})
+        for field in dict.fromkeys([*old, *fields]):
+            was, now = old.get(field, ABSENT), fields.get(field, ABSENT)
+            if not _same(was, now):
+                rows.append((str(key), printable(field), arrow(was, now, limits.width)))
+    if not rows:
+        return [Paragraph("State did not change")]
+    more = max(0, len(rows) - limits.rows)
+    return [Table(("state", "key", "change"), rows[: limits.rows], frozenset({1, 2}), more=more)]
+
+
+def _same(was: Any, now: Any) -> bool:
+    if was is now:
+        return True
+    try:
+        return type(was) is type(now) and bool(was == now)
+    except Exception:  # an object's own comparison can do anything
+        return False

@@ -1,0 +1,207 @@
+"""The panel in a real JupyterLab, in a real browser: what a person does and sees."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from support.lab import cell_output, lab, new_notebook, run_cell, wait_idle
+
+SETUP = """
+%load_ext qstate_nb
+import asyncio, time
+from typing import Literal
+from qstate_nb import AsyncState, InlineApp, State, StateRegistry
+
+if "app" in globals():
+    for call in app.calls:
+        call.cancel()
+
+app = InlineApp("signup", registry=StateRegistry())
+
+class Signup(AsyncState):
+    pass
+
+class SyncSignup(State, name="Signup"):
+    pass
+
+@app.task
+async def step1(state: Signup):
+    "Ask for the phone number."
+    await state.set("state", "await_phone")
+    await state.update(step=1, prompt="Enter phone number")
+    print("asked for the number")
+    return "ok"
+
+@app.task
+async def step2(state: Signup, phone: str, country: Literal["DE", "FR"] = "DE", tries: int = 3):
+    "Check the number."
+    if not phone.isdigit():
+        raise ValueError(f"not a number: {phone}")
+    await state.update(step=2, phone=phone, country=country, tries=tries)
+
+@app.task(echo=True)
+async def remind(self, state: Signup):
+    "Remind the user, again and again."
+    for n in range(10_000):
+        await state.set("reminders", n)
+        self.ctx.progress(n, 10_000)
+        await asyncio.sleep(0.02)
+
+@app.task
+def backup(state: SyncSignup):
+    "Copy the State, slowly."
+    for n in range(10_000):
+        state.set("copied", n)
+        time.sleep(0.02)
+"""
+BUSY = """
+for n in range(5):
+    app.run("step1")
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+MARKUP = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
+HOSTILE = f"app.state(SyncSignup).set({MARKUP!r}, {MARKUP!r})"
+PICTURE = Path(__file__).parent.parent.parent / "notebooks" / "panel.png"
+
+
+@pytest.fixture(scope="module")
+def notebook(browser: None) -> Iterator[Page]:
+    """A notebook in JupyterLab."""
+    with lab(new_notebook(SETUP, "%qstate panel", BUSY, HOSTILE), run_all=False) as page:
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        yield page
+
+
+@pytest.fixture
+def page(notebook: Page) -> Page:
+    """The notebook, after a new run of its first two cells: a new app with State of its own, and its panel."""
+    run_cell(notebook, 0)
+    run_cell(notebook, 1)
+    wait_idle(notebook)
+    return notebook
+
+
+def card(page: Page, task: str) -> Locator:
+    """The task's card: its description, form and Run button."""
+    return page.locator(".qstate-task").filter(has=page.get_by_text(task, exact=True))
+
+
+def click_run(page: Page, task: str) -> None:
+    card(page, task).get_by_role("button", name="Run").click()
+
+
+def row(page: Page, key: str) -> Locator:
+    """The row of a key in the State table."""
+    return page.locator(".qstate tr").filter(has=page.get_by_role("cell", name=re.compile(rf"^(● )?{key}$")))
+
+
+def call(page: Page, name: str) -> Locator:
+    """A call in the list of calls."""
+    return page.locator(".qstate-call").filter(has_text=name)
+
+
+def stop(page: Page, name: str) -> None:
+    """Click on Stop beside a call."""
+    line = page.locator(".widget-hbox").filter(has=call(page, name)).last
+    line.get_by_role("button", name="Stop").click()
+
+
+def test_fill_a_form_run_and_see_the_table_change(page: Page) -> None:
+    click_run(page, "step1")
+    expect(row(page, "state")).to_contain_text("'await_phone'")
+    expect(row(page, "prompt")).to_contain_text("step1 #1, event 2")
+    expect(call(page, "step1 #1")).to_contain_text("returned 'ok'")
+    expect(call(page, "step1 #1")).to_contain_text("asked for the number")
+
+    card(page, "step2").get_by_label("phone").fill("0301234")
+    card(page, "step2").get_by_label("country").select_option("FR")
+    card(page, "step2").get_by_label("tries").fill("5")
+    click_run(page, "step2")
+
+    expect(row(page, "phone")).to_contain_text("'0301234'")
+    expect(row(page, "country")).to_contain_text("'FR'")
+    expect(row(page, "tries")).to_contain_text("5")
+    expect(row(page, "phone")).to_have_class("qstate-marked")
+    expect(row(page, "state")).not_to_have_class("qstate-marked")
+
+
+def test_a_failing_task_shows_its_error_and_its_traceback(page: Page) -> None:
+    card(page, "step2").get_by_label("phone").fill("<b>x</b>")
+    click_run(page, "step2")
+
+    expect(call(page, "step2 #1")).to_contain_text("error, ValueError: not a number: <b>x</b>")
+    call(page, "step2 #1").get_by_text("traceback", exact=True).click()
+    expect(call(page, "step2 #1")).to_contain_text("in step2")
+
+
+@pytest.mark.parametrize("task", ["remind", "backup"])
+def test_stop_a_long_task_while_another_goes_on(page: Page, task: str) -> None:
+    """The tasks run in the background, on the loop and in a thread: the kernel is idle meanwhile."""
+    click_run(page, "remind")
+    click_run(page, "backup")
+    expect(row(page, "reminders")).to_be_visible()
+    expect(row(page, "copied")).to_be_visible()
+    wait_idle(page)
+    number = 1 if task == "remind" else 2
+
+    stop(page, f"{task} #{number}")
+
+    expect(call(page, f"{task} #{number}")).to_contain_text("cancel")
+    other = call(page, f"{'backup' if task == 'remind' else 'remind'} #{3 - number}")
+    expect(other).to_contain_text("running")
+
+
+def test_what_a_busy_cell_does_shows_while_it_runs_and_stop_works(page: Page) -> None:
+    click_run(page, "backup")
+    expect(row(page, "copied")).to_be_visible()
+    run_cell(page, 2)
+    expect(row(page, "state")).to_contain_text("step1 #6")
+
+    stop(page, "backup #1")
+
+    expect(call(page, "backup #1")).to_contain_text("cancel")
+    expect(page.locator(".jp-CodeCell").nth(2).locator(".jp-InputPrompt")).to_contain_text("*")
+    page.locator(".jp-Toolbar").get_by_role("button", name="Interrupt the kernel").click()
+    wait_idle(page)
+
+
+def test_markup_in_keys_and_values_stays_text(page: Page) -> None:
+    run_cell(page, 3)
+
+    expect(page.locator(".qstate td").filter(has_text="<img src=x").first).to_be_visible()
+    assert page.locator(".qstate img, .qstate script").count() == 0
+    assert page.title() != "hacked"
+
+
+def test_close_takes_the_panel_away(page: Page) -> None:
+    page.locator(".qstate-panel").get_by_role("button", name="Close").click()
+
+    expect(page.locator(".qstate-panel")).to_have_count(0)
+
+
+def test_the_panel_has_a_text_beside_the_widget(page: Page) -> None:
+    assert "step1" in cell_output(page, 1)
+
+
+def test_the_picture_of_the_readme(page: Page, tmp_path: Path) -> None:
+    """The picture is made of a real panel; with UPDATE_PICTURES=1 it replaces the one in the repository."""
+    click_run(page, "step1")
+    card(page, "step2").get_by_label("phone").fill("0301234")
+    click_run(page, "step2")
+    click_run(page, "remind")
+    expect(row(page, "reminders")).to_be_visible()
+    page.mouse.move(0, 0)
+    picture = PICTURE if os.environ.get("UPDATE_PICTURES") else tmp_path / "panel.png"
+
+    page.locator(".qstate-panel").screenshot(path=picture)
+
+    assert picture.stat().st_size > 10_000
+    assert PICTURE.exists()
