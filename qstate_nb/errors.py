@@ -84,7 +84,13 @@ class TaskDefinitionError(TaskError):
 
 
 class TaskCancelledError(TaskError):
-    """A call was cancelled."""
+    """A call was cancelled; a task that raises it cancels its own.
+
+    Attributes:
+        ended_a_call: whether it has: whoever awaits that call and lets it pass has an error, and is not cancelled.
+    """
+
+    ended_a_call = False
 
 
 class TaskTimeoutError(TaskError, TimeoutError):

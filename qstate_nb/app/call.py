@@ -30,8 +30,7 @@ class Call:
 
     Attributes:
         number: of the call in its app, from 1.
-        status: ``new``, ``process``, ``success``, ``error`` or ``cancel``.
-        result: the `TaskResult`, or None while it runs.
+        own_status, own_result: as `status` and `result`, of this attempt alone.
         progress: the last `Progress` that the task told, or None.
         attempt_number: 1, or more for a retry.
         retried_as: the next attempt, or None.
@@ -55,8 +54,8 @@ class Call:
         self.kwargs = kwargs
         self.uuid = uuid.uuid4()
         self.created_at = self.updated_at = _now()
-        self.status: Status = "new"
-        self.result: TaskResult | None = None
+        self.own_status: Status = "new"
+        self.own_result: TaskResult | None = None
         self.progress: Progress | None = None
         self.retried_as: Call | None = None
         self.stopped_by: TaskError | None = None
@@ -75,14 +74,30 @@ class Call:
         return self._output.text
 
     @property
+    def last(self) -> Call:
+        """The last attempt: the call itself, or what it was retried as."""
+        return self if self.retried_as is None else self.retried_as.last
+
+    @property
+    def status(self) -> Status:
+        """``new``, ``process``, ``success``, ``error`` or ``cancel``; that of the last attempt."""
+        return self.last.own_status
+
+    @property
+    def result(self) -> TaskResult | None:
+        """How it ended, after the last attempt; None while it runs."""
+        return self.last.own_result
+
+    @property
     def done(self) -> bool:
-        """Whether it has ended."""
+        """Whether it has ended, retries included."""
         return self.result is not None
 
     def cancel(self, reason: str = "cancelled") -> bool:
         """Ask the call to end; from any thread.
 
-        An async task gets `asyncio.CancelledError` where it waits, a sync one at its next line of Python.
+        An async task gets `asyncio.CancelledError` where it waits; a sync one at its next op on State, or else soon,
+        but not before it has ended a wait in C, such as ``time.sleep``.
 
         Returns:
             False if it has ended already.
@@ -93,7 +108,7 @@ class Call:
         """As `cancel`, with the error that `TaskResult.unwrap` is to raise."""
         with hold_stop():  # the thread that stops this call may itself run one that is stopped
             with self._lock:
-                ended, later = self.done, self.retried_as
+                ended, later = self.own_result is not None, self.retried_as
                 if not ended:
                     self._request_stop(error)
             if later is not None:
@@ -105,7 +120,7 @@ class Call:
     def _request_stop(self, error: TaskError) -> None:
         if self.stopped_by is None:
             self.stopped_by = error
-        if self._stopper is not None and not self.stop_signal.is_set():
+        if self._stopper is not None:
             self._stopper()
         self.stop_signal.set()
 
@@ -121,7 +136,7 @@ class Call:
         return (yield from asyncio.wrap_future(self._end).__await__())
 
     def __repr__(self) -> str:
-        return f"<Call {self}: {self.status}>"
+        return f"<Call {self}: {self.own_status}>"
 
     def __str__(self) -> str:
         return f"{self.task.name} #{self.number}"
@@ -150,7 +165,7 @@ class Call:
     def _begin(self, stopper: Callable[[], object]) -> None:
         with self._lock:
             self._stopper = stopper
-            self.status, self.updated_at = "process", _now()
+            self.own_status, self.updated_at = "process", _now()
         self._changed()
 
     @contextmanager
@@ -186,7 +201,7 @@ class Call:
             error = self.stopped_by or TaskCancelledError(f"{self}: cancelled")
         result = self._result(returning, error)
         with self._lock:
-            self.status, self.updated_at, self.result = result.status, result.updated_at, result
+            self.own_status, self.updated_at, self.own_result = result.status, result.updated_at, result
             self.retried_as = self._next_attempt()
         if self.retried_as is None:
             self._end.set_result(result)
@@ -211,17 +226,20 @@ class Call:
         )
 
     def _status_for(self, error: BaseException) -> Status:
-        stopped = error is self.stopped_by or isinstance(error, TaskCancelledError)
+        stopped = error is self.stopped_by
+        if isinstance(error, TaskCancelledError):  # of this call, or of one that it awaited: that is an error here
+            stopped = stopped or not error.ended_a_call
+            error.ended_a_call = True
         failed = isinstance(error, Exception | SystemExit)
         return "error" if failed and not stopped else "cancel"
 
     def _next_attempt(self) -> Call | None:
         """The next attempt, if the task's options ask for one; who stopped the call wants none."""
         options = self.task.options
-        error = self.result and self.result.exception
+        error = self.own_result and self.own_result.exception
         if self.attempt_number > options.retry or self.stopped_by is not None:
             return None
-        if self.status != "error" or not isinstance(error, options.retry_on_exc):
+        if self.own_status != "error" or not isinstance(error, options.retry_on_exc):
             return None
         return self.task.app.new_call(self.task, self.args, self.kwargs, echo=self._output.echo, retry_of=self)
 

@@ -150,7 +150,7 @@ class _Stop:
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if not self._call.done and self._sent_to is None:
+        if self._call.own_result is None and self._sent_to is None:
             self._sent_to = cancel(self._task)
 
     async def settle(self, error: BaseException | None) -> bool:

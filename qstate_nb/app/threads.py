@@ -1,8 +1,8 @@
 """Run sync code in a thread of its own, and stop it from outside.
 
-Python can't end a thread, but it can raise an exception in one (``PyThreadState_SetAsyncExc``): it arrives at the
-thread's next bytecode, so a call that waits in C code, such as a long ``time.sleep``, ends only after that. Where
-an exception out of nowhere would do harm, the stop waits.
+A stopped call ends at its next op on State. Where it makes none, an exception is raised in its thread from outside
+(``PyThreadState_SetAsyncExc``): it arrives at the next bytecode, so a call that waits in C code, such as a long
+``time.sleep``, ends only after that; and it is held back where an exception out of nowhere would do harm.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import asyncio
 import contextlib
 import contextvars
 import ctypes
+import functools
+import gc
+import inspect
 import sys
 import threading
 import time
@@ -19,6 +22,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
+
+from qstate_nb.core.stopping import stop_point
 
 T = TypeVar("T")
 
@@ -53,28 +58,54 @@ def in_thread(function: Callable[[], T], *, name: str, end: Future[T] | None = N
 _UNSAFE_INNERMOST = frozenset(
     {"_weakrefset", "weakref", "threading", "logging", "contextlib", "qstate_nb.app.threads"}
 )
-_UNSAFE_ANYWHERE = frozenset(
-    {
-        *("qstate_nb.core.registry", "qstate_nb.core.subscribers"),
-        *("qstate_nb.app.context", "qstate_nb.app.inline", "qstate_nb.app.output"),
-    }
-)
+_UNSAFE_ANYWHERE = frozenset({"qstate_nb.core.registry", "qstate_nb.core.subscribers", "qstate_nb.app.output"})
+
+# But these wait in C most of the time, and are written to be interrupted there; from 3.13 on ``join`` is, too.
+_WAITS: dict[types.CodeType, str] = {
+    threading.Condition.wait.__code__: "waiter.acquire(",
+    threading.Thread.join.__code__: "self._handle.join(",
+}
+
+
+@functools.cache
+def _waiting_lines(code: types.CodeType) -> frozenset[int]:
+    """The lines at which one of `_WAITS` waits; where it has a ``try``, those in it."""
+    try:
+        lines, first = inspect.getsourcelines(code)
+    except OSError:  # no source: it can't be stopped there
+        return frozenset()
+    begin = next((n for n, line in enumerate(lines) if line.strip().startswith("try:")), 0)
+    return frozenset(first + n for n, line in enumerate(lines) if n >= begin and _WAITS[code] in line)
 
 
 def _is_safe(frame: types.FrameType) -> bool:
     """Tell whether an exception may be raised in a thread that is in *frame*."""
     if frame.f_globals.get("__name__") in _UNSAFE_INNERMOST:
-        return False
+        waits = frame.f_code in _WAITS and frame.f_lineno in _waiting_lines(frame.f_code)
+        if not waits:
+            return False
+    lossy = {getattr(callback, "__code__", None) for callback in gc.callbacks}  # what they raise is lost
     outer: types.FrameType | None = frame
     while outer is not None:
-        if outer.f_globals.get("__name__") in _UNSAFE_ANYWHERE:
+        if outer.f_code in lossy or outer.f_globals.get("__name__") in _UNSAFE_ANYWHERE:
             return False
         outer = outer.f_back
     return True
 
 
+# Python loses an exception that hits a finaliser or a callback of the garbage collector, which can't always be seen
+# from here. A stop whose thread goes on for so many seconds, and is not cleaning up after it, was lost.
+_LOST_AFTER = 1.0
+
+
+def _handles_stop(thread: int) -> bool:
+    """Tell whether a thread is in an ``except`` or ``finally`` block that a stop has brought it to."""
+    active = sys._current_exceptions().get(thread)
+    return isinstance(active[1] if isinstance(active, tuple) else active, asyncio.CancelledError)  # 3.11: a tuple
+
+
 class Stoppable:
-    """A block of code in one thread that other threads can stop, once.
+    """A block of code in one thread that other threads can stop.
 
         with stoppable:
             ...  # asyncio.CancelledError is raised in here after stoppable.stop()
@@ -95,10 +126,12 @@ class Stoppable:
                 raise asyncio.CancelledError
             self._thread = threading.get_ident()
         _here.block = self
+        self._token = stop_point.set(self._check)
 
     def __exit__(self, *exc_info: object) -> None:
         with self._lock:  # a stop that was sent before arrives in here at the latest
             self._thread = None
+        stop_point.reset(self._token)
         _here.block = None
 
     def stop(self) -> None:
@@ -109,27 +142,40 @@ class Stoppable:
             self._is_stopped = True
             for instead in self._holds:
                 instead()
-        if not self._is_settled():
-            threading.Thread(target=self._send, name="qstate stop", daemon=True).start()
+            self._send_if_safe()
+        threading.Thread(target=self._see_it_through, name="qstate stop", daemon=True).start()
 
-    def _send(self) -> None:
-        delay = 0.0005
-        while not self._is_settled():
+    def _check(self) -> None:
+        """Raise a stop that has not been sent yet; before an op that does no harm."""
+        if not self._is_stopped:
+            return
+        with self._lock:
+            if self._is_sent or self._holds or self._thread != threading.get_ident():
+                return
+            self._is_sent = True
+        raise asyncio.CancelledError
+
+    def _see_it_through(self) -> None:
+        """Send the stop as soon as that is safe, and again if it was lost, until the block has ended."""
+        delay, since = 0.0005, time.monotonic()
+        while (thread := self._thread) is not None:
+            with self._lock:
+                if not self._is_sent or _handles_stop(thread):
+                    since = time.monotonic()
+                self._is_sent = self._is_sent and time.monotonic() - since < _LOST_AFTER
+                self._send_if_safe()
             time.sleep(delay)  # the thread moves on meanwhile
             delay = min(delay * 1.2, 0.02)
 
-    def _is_settled(self) -> bool:
-        """Send the stop if it can be sent now; tell whether there is nothing left to do."""
-        with self._lock:
-            if self._thread is None or self._is_sent:
-                return True
-            frame = None if self._holds else sys._current_frames().get(self._thread)
-            if frame is not None and _is_safe(frame):
-                self._is_sent = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread), ctypes.py_object(asyncio.CancelledError)
-                )
-            return self._is_sent
+    def _send_if_safe(self) -> None:
+        if self._thread is None or self._is_sent or self._holds:
+            return
+        frame = sys._current_frames().get(self._thread)
+        if frame is not None and _is_safe(frame):
+            self._is_sent = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread), ctypes.py_object(asyncio.CancelledError)
+            )
 
     @contextlib.contextmanager
     def holding(self, instead: Callable[[], object]) -> Iterator[None]:

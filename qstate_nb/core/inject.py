@@ -126,8 +126,10 @@ class Injection:
 
     @staticmethod
     def _is_given(slot: _Slot, argument: object, named: Mapping[str, Any]) -> bool:
-        by_name = not slot.positional_only and slot.name in named
-        return isinstance(argument, StateBase) and not by_name
+        """Tell whether the caller gives the State of *slot* by position; a redefined class counts by name."""
+        if not isinstance(argument, StateBase) or (not slot.positional_only and slot.name in named):
+            return False
+        return isinstance(argument, type(slot.state)) or repr(argument) == repr(slot.state)
 
 
 def _default_of(slot: _Slot) -> Any:

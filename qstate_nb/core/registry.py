@@ -16,6 +16,7 @@ from qstate_nb.core import ops
 from qstate_nb.core.journal import Event, current_actor
 from qstate_nb.core.keys import StateKey, checked_name, owner_of
 from qstate_nb.core.state import StateBase, StateT
+from qstate_nb.core.stopping import stop_point
 from qstate_nb.core.store import MemoryStore
 from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.errors import NotAStateError, NotFoundError, StateNameError
@@ -109,10 +110,12 @@ class StateRegistry:
 
     def read(self, key: StateKey, op: ops.Read, *args: Any) -> Any:
         """Run a reading op. The result may hold stored values: copy them before you hand them out."""
+        stop_point.get()()
         return self._store.read(key, op, *args)
 
     def apply(self, key: StateKey, op: ops.Write, *args: Any) -> Any:
         """Run a writing op on behalf of the current actor; subscribers hear of it after the commit."""
+        stop_point.get()()
         result, event = self._store.transact(key, op, args, current_actor.get())
         if event is not None and self._subscribers:
             self._subscribers.tell(event)

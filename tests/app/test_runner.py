@@ -49,7 +49,7 @@ class TestRetry:
         Failing(app, [ValueError("a"), KeyError("b")], is_async=is_async, retry=2)
         result = app.run("failing", 5)
         assert (result.status, result.returning, result.call) == ("success", 5, 3)
-        assert [call.status for call in app.calls] == ["error", "error", "success"]
+        assert [call.own_status for call in app.calls] == ["error", "error", "success"]
         assert [call.attempt_number for call in app.calls] == [1, 2, 3]
         assert [call.output for call in app.calls] == ["attempt\n"] * 3
         assert len({call.uuid for call in app.calls}) == 3
@@ -72,7 +72,16 @@ class TestRetry:
         Failing(app, [ValueError("a")], is_async=is_async, retry=1)
         call = app.start("failing", 3)
         assert call.wait(10).returning == 3
-        assert (call.status, call.retried_as) == ("error", app.calls[1])
+        assert (call.own_status, call.retried_as) == ("error", app.calls[1])
+        assert (call.status, call.result) == ("success", call.wait())
+
+    def test_a_call_is_not_done_while_it_is_retried(self, app: InlineApp, is_async: bool) -> None:
+        seen: list[tuple[str, bool, object]] = []
+        Failing(app, [ValueError("a")], is_async=is_async, retry=1)
+        app.subscribe(lambda _: seen.append((app.calls[0].status, app.calls[0].done, app.calls[0].result)))
+        result = app.run("failing", 3)
+        assert {status for status, done, _ in seen if not done} == {"new", "process"}
+        assert [(status, shown) for status, done, shown in seen if done] == [("success", result)]
 
     def test_none_by_default(self, app: InlineApp, is_async: bool) -> None:
         Failing(app, [ValueError("a")], is_async=is_async)
@@ -83,6 +92,20 @@ class TestRetry:
         Failing(app, [TaskCancelledError("enough")], is_async=is_async, retry=3)
         assert app.run("failing").status == "cancel"
         assert len(app.calls) == 1
+
+    def test_the_cancel_of_another_call_is_an_error(self, app: InlineApp, is_async: bool) -> None:
+        Failing(app, [TaskCancelledError("a"), TaskCancelledError("b")], is_async=is_async)
+
+        async def async_() -> object:
+            return await app.tasks["failing"]()
+
+        def sync() -> object:
+            return app.run("failing").unwrap()
+
+        app.task(name="outer", retry=1)(async_ if is_async else sync)
+        result = app.run("outer")
+        assert result.status == "error"
+        assert [call.own_status for call in app.calls] == ["error", "cancel", "error", "cancel"]
 
     def test_system_exit_is_an_error_and_not_retried(self, app: InlineApp, is_async: bool) -> None:
         Failing(app, [SystemExit(3)], is_async=is_async, retry=3)
@@ -136,7 +159,7 @@ class TestRetry:
         assert second.wait(10)
         assert call.cancel() is True
         assert call.wait(10).status == "cancel"
-        assert [call.status for call in app.calls] == ["error", "cancel"]
+        assert [call.own_status for call in app.calls] == ["error", "cancel"]
 
     def test_cancel_while_attempts_follow_each_other(self, app: InlineApp, is_async: bool) -> None:
         """A cancel that comes between two attempts is not lost."""

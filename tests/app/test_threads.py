@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import queue
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,8 +13,9 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from support.replay import assert_no_gaps, replay
 
-from qstate_nb import ABSENT, AsyncState, Event, InlineApp, State
+from qstate_nb import AsyncState, InlineApp, State, StateKey
 from qstate_nb.app.threads import Stoppable, hold_stop, in_thread
 
 
@@ -22,18 +25,6 @@ class Counter(State):
 
 class AsyncCounter(AsyncState, name="Counter"):
     pass
-
-
-def replayed(events: list[Event]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for event in events:
-        for field, before, after in event.changes:
-            assert fields.get(field, ABSENT) == before, event
-            if after is ABSENT:
-                del fields[field]
-            else:
-                fields[field] = after
-    return fields
 
 
 def stop_many_times(app: InlineApp, task: str, times: int) -> None:
@@ -63,8 +54,77 @@ def test_state_ops_at_full_speed(app: InlineApp) -> None:
 
     stop_many_times(app, "ops", 60)
     events = app.registry.history()
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    assert replayed(events) == app.state(Counter).get_all()
+    assert_no_gaps(events)
+    assert replay(events, StateKey("Counter")) == app.state(Counter).get_all()
+
+
+def wait_for_event() -> None:
+    event = threading.Event()
+    while not event.wait(0.05):
+        pass
+
+
+def wait_for_queue() -> None:
+    waiting: queue.Queue[int] = queue.Queue()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            waiting.get(timeout=0.05)
+
+
+def wait_for_future() -> None:
+    future: Future[int] = Future()
+    while True:
+        with contextlib.suppress(TimeoutError):
+            future.result(0.05)
+
+
+@pytest.mark.parametrize("wait", [wait_for_event, wait_for_queue, wait_for_future])
+def test_a_task_that_waits_again_and_again_is_stopped(app: InlineApp, wait: Callable[[], None]) -> None:
+    app.task(name="wait", max_time=0.1)(wait)
+    assert app.start("wait").wait(20).status == "cancel"
+
+
+def test_a_task_is_stopped_at_its_next_op_while_subscribers_are_slow(app: InlineApp) -> None:
+    pause = threading.Event()
+    app.registry.subscribe(lambda _: pause.wait(0.01))
+
+    @app.task
+    def ops(state: Counter) -> None:
+        while True:
+            state.set("n", 1)
+
+    for _ in range(5):
+        call = app.start("ops")
+        while not app.registry.history():
+            pass
+        call.cancel()
+        after = app.registry.history()[-1].seq
+        assert call.wait(20).status == "cancel"
+        assert app.registry.history()[-1].seq <= after + 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_that_is_lost_is_sent_again(app: InlineApp) -> None:
+    """Python loses an exception that is raised in a finaliser."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Lossy:
+        def __del__(self) -> None:
+            inside.set()
+            while not go_on.is_set():
+                pass
+
+    @app.task
+    def lossy() -> None:
+        Lossy()
+        while True:
+            pass
+
+    call = app.start("lossy")
+    assert inside.wait(10)
+    call.cancel()
+    assert call.wait(20).status == "cancel"
+    go_on.set()
 
 
 def test_subscribers_hear_of_every_event(app: InlineApp) -> None:
@@ -125,7 +185,7 @@ def test_runs_and_starts_of_other_tasks_at_full_speed(app: InlineApp) -> None:
     stop_many_times(app, "outer", 40)
     for call in app.calls:
         assert call.wait(20).status in ("success", "cancel")
-    assert replayed(app.registry.history()) == app.state(Counter).get_all()
+    assert replay(app.registry.history(), StateKey("Counter")) == app.state(Counter).get_all()
 
 
 def test_a_stop_is_not_lost_in_a_weak_references_callback(app: InlineApp) -> None:

@@ -69,7 +69,7 @@ class PanelModel:
     def calls(self) -> list[Call]:
         """The calls to show, at most `SHOWN_CALLS`: those that run first, then the last that ended."""
         newest_first = self.app.calls[::-1]
-        return sorted(newest_first, key=lambda call: call.done)[:SHOWN_CALLS]
+        return sorted(newest_first, key=lambda call: call.own_result is not None)[:SHOWN_CALLS]
 
     def states(self) -> View:
         """Every bucket: keys, values, who changed them; the last change is marked."""
@@ -110,8 +110,8 @@ def call_html(call: Call) -> str:
     if output:
         shown = views.shortened(output, _MAX_OUTPUT)
         parts.append(f'<pre style="margin:0 0 0 1em;white-space:pre-wrap">{escape(shown.rstrip())}</pre>')
-    if call.result is not None and call.result.status == "error":
-        trace = escape(views.shortened(call.result.traceback or ""))
+    if call.own_result is not None and call.own_result.status == "error":
+        trace = escape(views.shortened(call.own_result.traceback or ""))
         parts.append(
             f"<details><summary>traceback</summary><pre style='white-space:pre-wrap'>{trace}</pre></details>"
         )
@@ -125,10 +125,10 @@ def _arguments(call: Call) -> str:
 
 
 def _status(call: Call) -> str:
-    result = call.result
+    result = call.own_result
     if result is not None:
         return views.ending(result, 80)
-    state = "stopping" if call.stopped_by is not None else {"new": "waiting"}.get(call.status, "running")
+    state = "stopping" if call.stopped_by is not None else {"new": "waiting"}.get(call.own_status, "running")
     progress = call.progress
     if progress is None:
         return state

@@ -158,7 +158,7 @@ class CallRow:
         self.box.layout.display = "none" if call is None else ""
         if call is not None:
             _set(self._text, call_html(call))
-            self._stop.layout.visibility = "hidden" if call.done else "visible"
+            self._stop.layout.visibility = "hidden" if call.own_result is not None else "visible"
 
     def _on_stop(self, _: object) -> None:
         if self._call is not None:

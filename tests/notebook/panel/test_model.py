@@ -431,7 +431,7 @@ def test_any_progress_can_be_shown(app: InlineApp, progress: Progress, text: str
 
     call = app.new_call(app.tasks["step1"], (), {}, echo=False)
     assert shown(call).endswith("· waiting")
-    call.status = "process"
+    call.own_status = "process"
     call.tell(progress)
     assert shown(call).endswith(text)
 
