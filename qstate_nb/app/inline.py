@@ -15,6 +15,7 @@ from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform, perform_in_background
 from qstate_nb.app.task import GenerateHandler, Task, TaskOptions
 from qstate_nb.app.threads import hold_stop
+from qstate_nb.core.formats import short
 from qstate_nb.core.inject import Function, StatePlugin, innermost, name_of
 from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import StateT
@@ -143,20 +144,24 @@ class InlineApp:
                 f"add one before the others: def {task.name}(self, …)"
             )
         other = self.tasks.get(task.name)
-        if other is not None and other.function.__module__ != task.function.__module__:
+        theirs, ours = other and _module_of(other.function), _module_of(task.function)
+        if other is not None and theirs != ours:
             raise TaskDefinitionError(
-                f"app {self.name!r} has a task {task.name!r} from {other.function.__module__}, and another from "
-                f'{task.function.__module__} can\'t replace it; give one another name with name="…"'
+                f"app {self.name!r} has a task {task.name!r} from {theirs}, and another from "
+                f'{ours} can\'t replace it; give one another name with name="…"'
             )
 
     def find(self, task: str | Task) -> Task:
-        """The task of that name; a task object is given back.
+        """The task of that name; a task object of this app is given back.
 
         Raises:
             NotFoundError: there is none; it shows the close matches.
+            TaskDefinitionError: it is neither a name nor a task of this app.
         """
-        if isinstance(task, Task):
+        if isinstance(task, Task) and task.app is self:
             return task
+        if not isinstance(task, str):
+            raise TaskDefinitionError(f"{short(task)} is no task of app {self.name!r}; register it with @app.task")
         if task not in self.tasks:
             raise NotFoundError("task", task, self.tasks)
         return self.tasks[task]
@@ -232,6 +237,10 @@ class InlineApp:
 
     def __repr__(self) -> str:
         return f"<InlineApp {self.name!r}: {len(self.tasks)} tasks>"
+
+
+def _module_of(function: Function) -> str | None:
+    return getattr(innermost(function), "__module__", None)
 
 
 def _as_tuple(values: Any) -> Any:

@@ -103,8 +103,36 @@ _blocks_on: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}
 
 def _run_nested(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
     _make_reentrant(loop)
-    with _as_many_ready(loop), _blocking(asyncio.current_task(loop), task):
+    with _as_many_ready(loop), _blocking(asyncio.current_task(loop), task), _interrupted_between_steps(loop):
         return loop.run_until_complete(task)
+
+
+_LOOP_MODULES = ("asyncio.", "nest_asyncio2", "selectors", "tornado.platform.asyncio", "qstate_nb.app.")
+
+
+@contextlib.contextmanager
+def _interrupted_between_steps(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let KeyboardInterrupt come in code that a task runs, or between two steps of the loop.
+
+    In the loop's own code it can hit just after a callback was taken out of the queue: that is never run then, and
+    a task that it belongs to never wakes up again.
+    """
+    old = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or old is not signal.default_int_handler:
+        yield
+        return
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        if frame is None or frame.f_globals.get("__name__", "").startswith(_LOOP_MODULES):
+            loop.call_soon_threadsafe(old, number, None)
+        else:
+            old(number, frame)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
 
 
 @contextlib.contextmanager

@@ -121,9 +121,12 @@ class Task:
         call = self.app.new_call(self, args, kwargs, echo=True)
         return (await perform(call)).unwrap()
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """A task that was defined in a class is called like a method."""
-        return self if instance is None else functools.partial(self, instance)
+    def __get__(self, instance: object, owner: type | None = None) -> Task:
+        """The task of an object of the class that it was defined in, as with a method."""
+        if instance is None:
+            return self
+        function = functools.partial(self.function, instance)
+        return Task(self.app, self.name, function, self.options, self.app.plugin.plan(function, task=self.name))
 
     def add_task(
         self, /, *args: Any, timeout: float | None = None, **kwargs: Any

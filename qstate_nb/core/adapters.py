@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qstate_nb.core.registry import StateRegistry
+from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import State
 
 
@@ -17,11 +17,12 @@ class SyncStateRegistry:
     """A registry for sync code that is written for QTasks.
 
     Args:
-        registry: where the State lives; by default a new `StateRegistry`.
+        registry: where the State lives; by default `default_registry`, as for apps.
 
     Example:
+        >>> from qstate_nb import StateRegistry
         >>> class Signup: ...
-        >>> registry = SyncStateRegistry()
+        >>> registry = SyncStateRegistry(StateRegistry())
         >>> registry.update(Signup, {"step": 1})
         {'step': 1}
         >>> registry.get(Signup, "phone", "none")
@@ -29,7 +30,7 @@ class SyncStateRegistry:
     """
 
     def __init__(self, registry: StateRegistry | None = None) -> None:
-        self.registry = StateRegistry() if registry is None else registry
+        self.registry = default_registry() if registry is None else registry
 
     def _state(self, state_cls: type) -> State:
         return State.linked(self.registry, self.registry.key(state_cls))
@@ -67,7 +68,7 @@ class AsyncStateRegistry:
     """A registry for async code that is written for QTasks; the same data as `SyncStateRegistry`'s.
 
     Args:
-        registry: where the State lives; by default a new `StateRegistry`.
+        registry: where the State lives; by default `default_registry`, as for apps.
     """
 
     def __init__(self, registry: StateRegistry | None = None) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+from typing import Any
 
 import pytest
 from support.leaks import leaving_nothing
 
 from qstate_nb import AsyncState, Call, InlineApp, State, StateRegistry, Task, default_registry
 from qstate_nb.app.inline import MAX_CALLS
-from qstate_nb.errors import NotFoundError
+from qstate_nb.errors import NotFoundError, TaskDefinitionError
 
 
 class Signup(State):
@@ -160,3 +162,25 @@ def test_started_calls_of_both_colours_run_at_once(app: InlineApp) -> None:
 
 def test_its_text(app: InlineApp) -> None:
     assert repr(app) == "<InlineApp 'app': 0 tasks>"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        print,
+        InlineApp(registry=StateRegistry()).task(
+            lambda: 1,
+        ),
+        None,
+    ],
+)
+def test_what_is_no_task_of_the_app_is_refused(app: InlineApp, what: Any) -> None:
+    with pytest.raises(TaskDefinitionError, match=r"is no task of app 'app'; register it with @app.task"):
+        app.run(what)
+    assert app.calls == []
+
+
+def test_tasks_without_a_module_of_their_own_can_be_registered_again(app: InlineApp) -> None:
+    for _ in range(2):
+        assert app.task(str.upper).name == "upper"
+        assert app.task(functools.partial(print, 1)).name == "print"

@@ -232,6 +232,15 @@ class TestColour:
 
         assert asyncio.run(leaving_nothing(Steps().step(2))) == 6
 
+        async def added() -> TaskResult:
+            return await Steps().step.add_task(3)
+
+        assert asyncio.run(leaving_nothing(added())).returning == 9
+        assert app.run(Steps().step, n=4).returning == 12
+        assert app.start(Steps().step, 5).wait(10).returning == 15
+        assert Steps().step.signature == "step(n: int)"
+        assert Steps.step is app.tasks["step"]
+
 
 class TestOptions:
     def test_all_of_them(self, app: InlineApp) -> None:

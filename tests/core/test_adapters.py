@@ -11,7 +11,7 @@ import pytest
 from support.blocking import Blocking
 from support.containers import same, spoil
 
-from qstate_nb import AsyncState, AsyncStateRegistry, State, StateRegistry, SyncStateRegistry
+from qstate_nb import AsyncState, AsyncStateRegistry, State, StateRegistry, SyncStateRegistry, default_registry
 from qstate_nb.errors import NotAStateError, StateKeyError, StateNameError, StateValueError
 
 
@@ -89,11 +89,8 @@ def test_both_colours_can_share_a_registry(registry: StateRegistry) -> None:
 
 
 @pytest.mark.parametrize("colour", ADAPTERS)
-def test_without_a_registry_it_has_its_own(colour: str) -> None:
-    one, other = ADAPTERS[colour](), ADAPTERS[colour]()
-    Blocking(one).set(Order, "a", 1)
-    assert Blocking(other).get_all(Order) == {}
-    assert len(one.registry.history()) == 1
+def test_without_a_registry_it_works_on_the_default_one(colour: str) -> None:
+    assert ADAPTERS[colour]().registry is default_registry()
 
 
 def test_the_async_methods_are_coroutine_functions_and_take_what_the_sync_ones_take() -> None:
