@@ -238,10 +238,10 @@ def _evaluate(annotation: Any, function: Function, where: str) -> Any:
 
 
 def _unresolved(where: str, error: Exception) -> UnresolvedAnnotationError:
-    return UnresolvedAnnotationError(
-        f"{where} can't be evaluated ({type(error).__name__}: {error}); define or import what it "
-        "names before the task, not under `if TYPE_CHECKING:`"
-    )
+    remedy = "define or import what it names before the task, not under `if TYPE_CHECKING:`"
+    if isinstance(error, SyntaxError):
+        remedy = "annotate with a type, or not at all"
+    return UnresolvedAnnotationError(f"{where} can't be evaluated ({type(error).__name__}: {error}); {remedy}")
 
 
 def _enclosing_names(function: Function) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def _enclosing_names(function: Function) -> dict[str, Any]:
 
 
 def _state_class(parameter: inspect.Parameter, task: str) -> type[StateBase] | None:
-    if parameter.kind in _VARIADIC:
+    if parameter.kind in _VARIADIC:  # whatever the caller gives
         return None
     found = list(dict.fromkeys(_state_classes(parameter.annotation)))
     if len(found) > 1:

@@ -750,8 +750,9 @@ def test_an_annotation_that_can_not_be_evaluated_names_task_parameter_and_remedy
         repr(annotation),
         "can't be evaluated",
         reason,
-        "define or import what it names before the task",
-        "TYPE_CHECKING",
+        "annotate with a type, or not at all"
+        if reason == "SyntaxError"
+        else "define or import what it names before the task, not under `if TYPE_CHECKING:`",
     )
     assert isinstance(caught.value, InjectionError)
 
