@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, overload
@@ -55,7 +56,8 @@ class InlineApp:
         self.registry = default_registry() if registry is None else registry
         self.plugin = StatePlugin(self.registry)
         self.tasks: dict[str, Task] = {}
-        self._calls: deque[Call] = deque(maxlen=MAX_CALLS)
+        self._calls: deque[Call] = deque()
+        self._calls_lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._subscribers = Subscribers[Call | Task]()
         self._running: set[asyncio.Task[TaskResult]] = set()
@@ -186,6 +188,11 @@ class InlineApp:
             NotFoundError: no task has that name.
         """
         call = self.new_call(self.find(task), args, kwargs, echo=False)
+        self.begin(call)
+        return call
+
+    def begin(self, call: Call) -> None:
+        """Start a call that was made by `new_call` in the background, as `start` does."""
         loop = running_loop()
         if loop is None or not call.task.is_async:
             perform_in_background(call)
@@ -193,7 +200,6 @@ class InlineApp:
             running = loop.create_task(perform(call), name=str(call))
             self._running.add(running)
             running.add_done_callback(self._running.discard)
-        return call
 
     def state(self, cls: type[StateT]) -> StateT:
         """The object of a State class, for cells and tests: the one that tasks get; see `StateRegistry.state`."""
@@ -201,8 +207,9 @@ class InlineApp:
 
     @property
     def calls(self) -> list[Call]:
-        """The last calls, at most 1,000, oldest first."""
-        return list(self._calls)
+        """The last calls, oldest first: at most 1,000, unless more run."""
+        with self._calls_lock:
+            return list(self._calls)
 
     def subscribe(self, subscriber: Callable[[Call | Task], object]) -> Callable[[], None]:
         """Call *subscriber* with each call that begins, prints, progresses or ends, and each new task, from now on.
@@ -232,7 +239,11 @@ class InlineApp:
             retry_of: the attempt before, if it is a retry.
         """
         call = Call(task, next(self._numbers), args, kwargs, echo=echo, retry_of=retry_of)
-        self._calls.append(call)
+        with self._calls_lock:
+            self._calls.append(call)
+            ended = next((c for c in self._calls if c.own_result is not None), None)
+            if len(self._calls) > MAX_CALLS and ended is not None:  # one that runs must stay in reach, to be stopped
+                self._calls.remove(ended)
         return call
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ _LEVELS = 5
 _ITEMS = 30
 _SORTED_ITEMS = 1_000
 _PARTS_LOOKED_AT = 1_000
+BY_REFERENCE = " (by reference)"
 _NUMBERS = {int, float, bool}
 
 
@@ -174,7 +175,7 @@ def short(value: object, width: int = 80) -> str:
 
 def short_marked(value: object, width: int = 80) -> str:
     """As `short`, and said where State can't know of changes."""
-    return short(value, width) + (" (by reference)" if _holds_a_reference(value) else "")
+    return short(value, width) + (BY_REFERENCE if _holds_a_reference(value) else "")
 
 
 def _holds_a_reference(value: object) -> bool:

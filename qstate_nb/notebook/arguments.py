@@ -26,8 +26,9 @@ from qstate_nb.app.task import annotation_text
 from qstate_nb.core.formats import message, short
 from qstate_nb.errors import ArgumentError, CommandError
 
+_AS_TEXT = "put all of it in quotes to have it as text"
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_EXPANSION = re.compile(r"\$([^\W\d]\w*)|\{([^{}]+)\}")
+_EXPANSION = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)|\{([^{}]+)\}")
 _NO_LITERAL = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 _NATIVE = (bytes, bytearray)  # msgspec would decode a str as base64
 T = TypeVar("T")
@@ -66,7 +67,7 @@ def split(line: str) -> list[str]:
             closers.pop()
         index += 1
     if closers:
-        raise CommandError(f"{closers[-1]!r} is missing at the end of: {line[start:]}")
+        raise CommandError(f"{closers[-1]!r} is missing at the end of: {line[start:]}; {_AS_TEXT}")
     return words if start is None else [*words, line[start:]]
 
 
@@ -76,7 +77,7 @@ def _end_of_quote(line: str, start: int) -> int:
         if line[index] == line[start]:
             return index
         index += 2 if line[index] == "\\" else 1
-    raise CommandError(f"the quote {line[start]} is not closed: {line[start:]}")
+    raise CommandError(f"the quote {line[start]} is not closed: {line[start:]}; {_AS_TEXT}")
 
 
 def as_word(text: str) -> str:
@@ -136,6 +137,8 @@ class Variables:
             return Given(self._evaluate(word, word))
         if whole is not None:
             return Given(self._expand(whole, word))
+        if word[:1] in ("(", "[") and _EXPANSION.search(word):
+            raise CommandError(f"in {word!r}, write the whole as an expression, such as {{[n, 2]}}, or quote it")
         return Given(text := self.text(word), text)
 
     def text(self, word: str) -> str:

@@ -1,4 +1,4 @@
-"""What `%qstate` and the panel do, as plain functions.
+"""What `%qstate` does, as plain functions.
 
 Each takes an app and values. Queries return a `View` (or the value asked for), changes return a short message.
 """
@@ -17,7 +17,7 @@ from qstate_nb.core.formats import printable, short
 from qstate_nb.core.state import State
 from qstate_nb.errors import CommandError, NotFoundError
 from qstate_nb.notebook import views
-from qstate_nb.notebook.render import Block, Heading, Table, View
+from qstate_nb.notebook.render import Block, Heading, Paragraph, Table, View
 from qstate_nb.notebook.views import Limits
 
 DEFAULT_LIMITS = Limits()
@@ -36,6 +36,8 @@ def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
     blocks: list[Block] = [Heading(f"{app.name}: {', '.join(counts)}")]
     for key in keys[: limits.rows]:
         blocks += views.state_blocks(registry, key, limits)
+    if len(keys) > limits.rows:
+        blocks.append(Paragraph(f"… {len(keys) - limits.rows:,} more states"))
     blocks += [Heading("tasks"), *views.task_blocks(app, limits)]
     if limits.events:
         blocks += [Heading("last events"), *views.event_blocks(events[-limits.events :], limits)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from qstate_nb.errors import CommandError
 from qstate_nb.notebook.arguments import Given, Variables
 from qstate_nb.notebook.verbs import Verb
+
+_QUOTED_NAME = re.compile(r"""((?:"[^"]*")|(?:'[^']*'))(=)(.*)""", re.DOTALL)
 
 
 class Line:
@@ -29,7 +32,10 @@ class Line:
 
     def __getitem__(self, name: str) -> str:
         """A name: quotes around it are taken off."""
-        given = self._variables.value(self._words[name])
+        return self._name(self._words[name])
+
+    def _name(self, word: str) -> str:
+        given = self._variables.value(word)
         return given.value if given.text is None and isinstance(given.value, str) else str(given.text or given.value)
 
     def maybe(self, name: str) -> str | None:
@@ -58,9 +64,11 @@ class Line:
         """
         pairs: dict[str, Given] = {}
         for word in self._words["k=v"]:
-            name, equals, value = word.partition("=")
+            quoted = _QUOTED_NAME.match(word)
+            name, equals, value = quoted.groups() if quoted else word.partition("=")
             if not equals or not name:
                 raise CommandError(f"{word!r} must be of the form name=value")
+            name = self._name(name)
             if name in pairs:
                 raise CommandError(f"{name!r} was given twice")
             pairs[name] = self._variables.value(value)

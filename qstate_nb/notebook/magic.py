@@ -18,6 +18,7 @@ from traitlets import Int
 from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.core.formats import one_line
 from qstate_nb.core.journal import Actor, current_actor
+from qstate_nb.core.state import StateBase
 from qstate_nb.errors import CommandError, QStateError
 from qstate_nb.notebook import apps, commands, views
 from qstate_nb.notebook.arguments import Given, convert, split
@@ -96,13 +97,23 @@ class QStateMagics(Magics):
         app: InlineApp = names[apps.current_name(names, self.chosen)]
         return app
 
+    def _state_name(self, given: Line) -> str:
+        """The State that is named; a class among the user's variables is a State also before a task takes it."""
+        name = given["state"]
+        app = self.app(given.names)
+        if name not in map(str, app.registry.keys()):
+            for value in list(given.names.values()):
+                if isinstance(value, type) and issubclass(value, StateBase) and value.state_name == name:
+                    app.state(value)
+        return name
+
     @property
     def _limits(self) -> views.Limits:
         return views.Limits(self.value_width, self.max_rows, self.last_events)
 
     @context_matcher(identifier="qstate_nb")  # type: ignore[untyped-decorator]
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Offer what can come next in a line of ``%qstate``, and nothing else there."""
+        """Offer what can come next in a line of ``%qstate``; where that is something, nothing else."""
         command = command_before(context.line_with_cursor[: context.cursor_position], context.full_text)
         if command is None:
             return {"completions": []}
@@ -125,23 +136,24 @@ class QStateMagics(Magics):
         current_actor.set(Actor())
 
     def _show(self, given: Line) -> View:
-        return commands.show(self.app(given.names), given.maybe("state"), self._limits)
+        name = None if given.maybe("state") is None else self._state_name(given)
+        return commands.show(self.app(given.names), name, self._limits)
 
     def _get(self, given: Line) -> Given:
-        return Given(commands.get(self.app(given.names), given["state"], given["key"]))
+        return Given(commands.get(self.app(given.names), self._state_name(given), given["key"]))
 
     def _set(self, given: Line) -> str:
-        return commands.set_value(self.app(given.names), given["state"], given["key"], given.value("value"))
+        return commands.set_value(self.app(given.names), self._state_name(given), given["key"], given.value("value"))
 
     def _update(self, given: Line) -> str:
         values = {name: value.value for name, value in given.pairs().items()}
-        return commands.update(self.app(given.names), given["state"], values)
+        return commands.update(self.app(given.names), self._state_name(given), values)
 
     def _delete(self, given: Line) -> str:
-        return commands.delete(self.app(given.names), given["state"], given["key"])
+        return commands.delete(self.app(given.names), self._state_name(given), given["key"])
 
     def _clear(self, given: Line) -> str:
-        return commands.clear(self.app(given.names), given["state"])
+        return commands.clear(self.app(given.names), self._state_name(given))
 
     def _tasks(self, given: Line) -> View:
         return commands.tasks(self.app(given.names), self._limits)
@@ -240,6 +252,8 @@ def unload(shell: Shell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("qstate", None)
     shell.configurables.remove(magics)
+    for panel in magics.panels.values():
+        panel.close()
     magics.leave_cell(None)  # which would not hear of the end of this cell
     shell.events.unregister("pre_run_cell", magics.enter_cell)
     shell.events.unregister("post_run_cell", magics.leave_cell)

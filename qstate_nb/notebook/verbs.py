@@ -46,20 +46,29 @@ class Verb(argparse.ArgumentParser):
         self.name = name
         self.summary = summary
         self.options = ["-h", "--help"]
+        self.explained: dict[str, str] = {}
         self._converters: dict[str, Callable[[str], Any]] = {}
         self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse's takes -1e3 and -5C for options
 
     def words(self, *names: str, nargs: str | None = None) -> Verb:
         """Add positional words."""
         for name in names:
-            self.add_argument(name.lower(), metavar=name, nargs=nargs)
+            extra: dict[str, Any] = {"default": []} if nargs == "*" else {}  # else argparse says that it is required
+            self.add_argument(name.lower(), metavar=name, nargs=nargs, **extra)
         return self
 
     def option(
-        self, flag: str, metavar: str | None = None, *, convert: Callable[[str], Any] = str, default: Any = None
+        self,
+        flag: str,
+        metavar: str | None = None,
+        *,
+        explained: str,
+        convert: Callable[[str], Any] = str,
+        default: Any = None,
     ) -> Verb:
         """Add an option, with a value if it has a *metavar*."""
         self.options.append(flag)
+        self.explained[f"{flag} {metavar or ''}".rstrip()] = explained
         extra: dict[str, Any] = {"nargs": 0} if metavar is None else {"metavar": metavar}
         action = self.add_argument(flag, action=_Once, default=default, **extra)
         self._converters[action.dest] = convert
@@ -90,10 +99,13 @@ class Verb(argparse.ArgumentParser):
             NotFoundError: an option is unknown.
             CommandError: a word is missing or can't be used.
         """
-        if "-h" in words or "--help" in words:
+        asked = words[:1] if self.name == "set" and len(words) > 2 else words  # a -h may be in its text
+        if "-h" in asked or "--help" in asked:
             raise HelpRequested
         namespace, unknown = self.parse_known_intermixed_args(list(words))
         for word in unknown:
+            if word in self.options:
+                self.error(f"{word} stands first; in a text it has to be quoted")
             if word.startswith("-"):
                 raise NotFoundError(f"option of %qstate {self.name} called", word, self.options)
             self.error(f"{word!r} is one word too many")
@@ -130,8 +142,10 @@ def _seconds(text: str) -> float:
 def _verbs() -> dict[str, Verb]:
     run = Verb("run", "run a task; show its output, its result and what it changed in State")
     run.words("TASK").words("k=v", nargs="*")
-    run.option("--times", "N", convert=_count, default=1).option("--concurrent", default=False)
-    run.option("--timeout", "S", convert=_seconds).option("-o", "NAME")
+    run.option("--times", "N", convert=_count, default=1, explained="make N calls, one after the other")
+    run.option("--concurrent", default=False, explained="make them all at once")
+    run.option("--timeout", "S", convert=_seconds, explained="stop each call after S seconds")
+    run.option("-o", "NAME", explained="assign the TaskResult, or the list of them, to a variable")
     verbs = (
         Verb("show", "show all States, or one: keys, values, and who changed them").words("STATE", nargs="?"),
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
@@ -168,7 +182,9 @@ def help_view(name: str | None = None) -> View:
     """The help of one verb, or of all."""
     if name is not None:
         verb = find_verb(name)
-        return View([Heading(f"%qstate {verb.usage_line}"), Paragraph(verb.summary)])
+        options = [Table(("option", "what it does"), list(verb.explained.items()), frozenset({0}))]
+        heading = Heading(f"%qstate {verb.usage_line}")
+        return View([heading, Paragraph(verb.summary), *(options if verb.explained else [])])
     rows = [("%qstate", "show the app, its States, its tasks and the last events")]
     rows += [(f"%qstate {verb.usage_line}", verb.summary) for verb in VERBS.values()]
     blocks: list[Block] = [

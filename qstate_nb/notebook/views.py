@@ -99,6 +99,11 @@ def event_blocks(events: Iterable[Event], limits: Limits) -> list[Block]:
     return [Table(("event", "state", "op", "what changed", "by"), rows, frozenset({3}))]
 
 
+def last_change(event: Event, limits: Limits) -> Block:
+    """The last event in one line: also where it leaves no row to mark, as a delete."""
+    return Paragraph(f"last change: event {event.seq}, {event.op} {_changes(event, limits.width)} by {event.actor}")
+
+
 def _changes(event: Event, width: int) -> str:
     shown = [f"{printable(field)}: {arrow(before, after, width // 2)}" for field, before, after in event.stored[:3]]
     return ", ".join([*shown, *(["…"] if len(event.stored) > len(shown) else [])])

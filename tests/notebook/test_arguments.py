@@ -8,6 +8,7 @@ import decimal
 import enum
 import inspect
 import re
+import types
 import uuid
 import warnings
 from collections.abc import Callable
@@ -531,3 +532,11 @@ def test_a_text_field_can_hold_what_a_value_is_written_as(annotation: Any, data:
     wanted = annotation if annotation in (int, bool, str, list[int], dict[str, int]) else int
     assert converted(wanted, repr(value)) == value
     assert Given(value) == Given(value, None)
+
+
+def test_attributes_of_variables_are_read_and_variables_in_brackets_are_refused() -> None:
+    variables = Variables({"box": types.SimpleNamespace(size=3), "n": 1})
+    assert variables.value("$box.size") == Given(3)
+    assert variables.text("size $box.size.") == "size 3."
+    with pytest.raises(CommandError, match=r"write the whole as an expression, such as \{\[n, 2\]\}"):
+        variables.value("[$n, 2]")

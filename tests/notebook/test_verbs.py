@@ -27,7 +27,10 @@ def test_every_verb_has_a_handler_and_help(verb: Verb) -> None:
     assert verb.summary
     assert f"%qstate {verb.usage_line}" in help_view().text
     assert verb.summary in help_view().text
-    assert help_view(verb.name).text.splitlines() == [f"%qstate {verb.usage_line}", f"  {verb.summary}"]
+    lines = help_view(verb.name).text.splitlines()
+    assert lines[:2] == [f"%qstate {verb.usage_line}", f"  {verb.summary}"]
+    assert [line.split()[0] for line in lines[3:]] == [option.split()[0] for option in verb.explained]
+    assert all(verb.explained.values())
 
 
 def test_there_is_no_handler_without_a_verb() -> None:

@@ -93,7 +93,9 @@ def _is_same(value: Any, default: Any) -> bool:
 
 def _number(make: Callable[..., Any]) -> Callable[[inspect.Parameter], Made]:
     def field(parameter: inspect.Parameter) -> Made:
-        box = make(value=0 if parameter.default is _EMPTY else parameter.default)
+        if parameter.default is _EMPTY:
+            return _text(parameter)
+        box = make(value=parameter.default)
         return box, lambda: Given(box.value)
 
     return field
@@ -108,7 +110,7 @@ def _picker(make: Callable[..., Any]) -> Callable[[inspect.Parameter], Made]:
 
 
 def _text(parameter: inspect.Parameter) -> Made:
-    """A text field; empty text is the default, or else None or an empty str where the annotation allows that."""
+    """A text field; what is left as it was is the default, and so is empty text, except for a str."""
     is_text = parameter.annotation is str
     default = parameter.default
     known = default is not _EMPTY and default is not None
@@ -118,7 +120,7 @@ def _text(parameter: inspect.Parameter) -> Made:
 
     def read() -> Given | None:
         text = box.value
-        if (known and text == shown) or (not text and default is not _EMPTY):
+        if default is not _EMPTY and (text == shown or not (text or is_text)):
             return None
         if is_text:
             return Given(text)
@@ -133,7 +135,7 @@ def _placeholder(parameter: inspect.Parameter) -> str:
 
 
 _MAKERS: list[tuple[type, tuple[type, ...], Callable[[inspect.Parameter], Made]]] = [
-    (int, (int,), _number(widgets.IntText)),
+    (int, (int,), _number(widgets.IntText)),  # without a default it is a text field, which can be empty
     (float, (int, float), _number(widgets.FloatText)),
     (datetime.date, (datetime.date, type(None)), _picker(widgets.DatePicker)),
     (datetime.datetime, (datetime.datetime, type(None)), _picker(widgets.NaiveDatetimePicker)),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qstate_nb.app import Call, InlineApp, Task
-from qstate_nb.core.formats import printable, short, short_marked, short_text
+from qstate_nb.core.formats import BY_REFERENCE, printable, short, short_marked, short_text
 from qstate_nb.core.journal import Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.notebook import views
@@ -54,22 +54,26 @@ class PanelModel:
         values = {name: convert(task.parameter(name), value, task.name) for name, value in given.items()}
         args, kwargs = task.arguments(values)
 
-        def start() -> None:
-            self.app.start(task, *args, **kwargs)
-
+        call = self.app.new_call(task, args, kwargs, echo=False)
+        self.app.tell(call)  # it shows at once, and can be stopped, also while the loop is busy
         if self._loop is None or self._loop.is_closed() or not task.is_async:
-            start()
+            self.app.begin(call)
         else:  # a callback may run on any thread, with a loop of its own that doesn't last
-            self._loop.call_soon_threadsafe(start)
+            self._loop.call_soon_threadsafe(self.app.begin, call)
 
     def stop(self, call: Call) -> None:
         """Stop a call, from any thread."""
         call.cancel("stopped in the panel")
 
-    def calls(self) -> list[Call]:
-        """The calls to show, at most `SHOWN_CALLS`: those that run first, then the last that ended."""
-        newest_first = self.app.calls[::-1]
-        return sorted(newest_first, key=lambda call: call.own_result is not None)[:SHOWN_CALLS]
+    def calls(self) -> tuple[list[Call], int]:
+        """The calls to show, at most `SHOWN_CALLS`, and how many more there are that run.
+
+        First those that run, the oldest first; then those that have ended, the newest first.
+        """
+        calls = self.app.calls
+        running = [call for call in calls if call.own_result is None]
+        ended = [call for call in reversed(calls) if call.own_result is not None]
+        return [*running, *ended][:SHOWN_CALLS], max(0, len(running) - SHOWN_CALLS)
 
     def states(self) -> View:
         """Every bucket: keys, values, who changed them; the last change is marked."""
@@ -77,7 +81,7 @@ class PanelModel:
         keys = registry.keys()
         history = registry.history()
         newest = history[-1].seq if history else None
-        blocks: list[Block] = []
+        blocks: list[Block] = [views.last_change(history[-1], _LIMITS)] if history else []
         known, values = self._values, _Values()
 
         def shown(key: StateKey, field: str, value: Any, event: Event | None) -> str:
@@ -89,7 +93,7 @@ class PanelModel:
         self._values = values  # without the fields that are no longer there
         if len(keys) > _MAX_STATES:
             blocks.append(Paragraph(f"… {len(keys) - _MAX_STATES:,} more states"))
-        return View(blocks or [Paragraph("no State yet: run a task that has one")])
+        return View(blocks if keys else [Paragraph("no State yet: run a task that has one")])
 
     def overview(self) -> View:
         """The panel in plain text: what there is to run, and State as it is now."""
@@ -100,7 +104,9 @@ class PanelModel:
 def _text_of(value: Any, event: Event | None, known: tuple[int, str] | None) -> tuple[int, str]:
     """A value as text, with its event's number; made once for each event, as most values don't change."""
     seq = 0 if event is None else event.seq
-    return known if known is not None and known[0] == seq else (seq, short_marked(value, _LIMITS.width))
+    if known is not None and known[0] == seq and not known[1].endswith(BY_REFERENCE):
+        return known
+    return seq, short_marked(value, _LIMITS.width)
 
 
 def call_html(call: Call) -> str:

@@ -36,6 +36,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._tasks = widgets.VBox(layout={**_BOX, "flex": "0 0 300px", "max_height": "480px", "overflow": "auto"})
         self._state = widgets.HTML(layout={**_BOX, "flex": "1 1 320px", "max_height": "480px", "overflow": "auto"})
         self._calls = [CallRow() for _ in range(SHOWN_CALLS)]
+        self._more = widgets.HTML()
         close = widgets.Button(description="Close", tooltip="Close the panel", layout={"width": "auto"})
         close.on_click(lambda _: self.close())
         title = widgets.HTML(f"<b>qstate · {escape(app.name)}</b>", layout={"flex": "1"})
@@ -43,7 +44,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             [
                 widgets.HBox([title, close]),
                 widgets.HBox([self._tasks, self._state], layout={"flex_flow": "row wrap", "align_items": "stretch"}),
-                widgets.VBox([row.box for row in self._calls]),
+                widgets.VBox([*(row.box for row in self._calls), self._more]),
             ]
         )
         self.add_class("qstate-panel")
@@ -72,9 +73,16 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         with self._drawing:
             self._draw_tasks()
             _set(self._state, self.model.states().html)
-            calls = self.model.calls()
-            for index, row in enumerate(self._calls):
-                row.show(calls[index] if index < len(calls) else None)
+            self._draw_calls()
+
+    def _draw_calls(self) -> None:
+        """A row keeps its call while that runs, so that nobody stops another one than he meant to."""
+        calls, hidden = self.model.calls()
+        kept = [row.call for row in self._calls if row.call in calls and row.call.own_result is None]
+        others = iter([call for call in calls if call not in kept])
+        for row in self._calls:
+            row.show(row.call if row.call in kept else next(others, None))
+        _set(self._more, f"… {hidden:,} more running" if hidden else "")
 
     def _draw_tasks(self) -> None:
         tasks = list(self.app.tasks.values())
@@ -144,7 +152,7 @@ class CallRow:
     model: PanelModel
 
     def __init__(self) -> None:
-        self._call: Call | None = None
+        self.call: Call | None = None
         self._text = widgets.HTML(layout={"flex": "0 1 auto"})
         self._stop = widgets.Button(
             description="Stop", icon="stop", tooltip="Stop this call", layout={"width": "auto"}
@@ -154,15 +162,15 @@ class CallRow:
 
     def show(self, call: Call | None) -> None:
         """Show this call; None hides the row."""
-        self._call = call
+        self.call = call
         self.box.layout.display = "none" if call is None else ""
         if call is not None:
             _set(self._text, call_html(call))
             self._stop.layout.visibility = "hidden" if call.own_result is not None else "visible"
 
     def _on_stop(self, _: object) -> None:
-        if self._call is not None:
-            self.model.stop(self._call)
+        if self.call is not None:
+            self.model.stop(self.call)
 
 
 def _set(widget: Any, value: str) -> None:

@@ -72,8 +72,8 @@ def given(field: Field) -> Any:
 @pytest.mark.parametrize(
     ("annotation", "widget"),
     [
-        (int, widgets.IntText),
-        (float, widgets.FloatText),
+        (int, widgets.Text),  # it can be empty, as a value that is required must be
+        (float, widgets.Text),
         (bool, widgets.Checkbox),
         (str, widgets.Text),
         (Colour, widgets.Dropdown),
@@ -175,8 +175,8 @@ def test_a_form_that_is_left_as_it_is_runs_the_defaults(annotation: Any, default
 @pytest.mark.parametrize(
     ("annotation", "typed", "value"),
     [
-        (int, 5, 5),
-        (float, 1.5, 1.5),
+        (int, "5", 5),
+        (float, "1.5", 1.5),
         (bool, True, True),
         (str, "text", "text"),
         (str, "7", "7"),
@@ -257,8 +257,20 @@ def test_an_empty_text_is_a_text(front_end: FrontEnd) -> None:
     assert field(str).read() == Given("")
 
 
+def test_a_text_that_is_emptied_is_an_empty_text(front_end: FrontEnd) -> None:
+    made = field(str, "text")
+    assert made.read() is None
+    front_end.fill(made.widget, value="")
+    assert made.read() == Given("")
+
+
+@pytest.mark.parametrize(("default", "widget"), [(1, widgets.IntText), (1.5, widgets.FloatText)])
+def test_a_number_with_a_default_has_a_number_field(default: float, widget: type, front_end: FrontEnd) -> None:
+    assert type(field(type(default), default).widget) is widget
+
+
 def test_a_field_that_is_emptied_is_its_default(front_end: FrontEnd) -> None:
-    for annotation, default in ((int | None, 5), (str, "text"), (Any, [1])):
+    for annotation, default in ((int | None, 5), (Any, [1])):
         made = field(annotation, default)
         front_end.fill(made.widget, value="")
         assert made.read() is None

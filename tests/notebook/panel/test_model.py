@@ -253,21 +253,57 @@ def test_running_calls_come_first_and_then_the_newest(app: InlineApp, model: Pan
         app.run("step1")
     slower = app.start("step1", wait=True)
     app.run("step1")
-    assert [call.number for call in model.calls()] == [7, 4, 8, 6, 5, 3, 2, 1]
+    assert [call.number for call in model.calls()[0]] == [4, 7, 8, 6, 5, 3, 2, 1]
     gate.set()
     slow.wait(WAIT)
     slower.wait(WAIT)
-    assert [call.number for call in model.calls()] == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert [call.number for call in model.calls()[0]] == [8, 7, 6, 5, 4, 3, 2, 1]
 
 
 def test_only_some_calls_are_shown(app: InlineApp, model: PanelModel) -> None:
     @app.task
     def step1() -> None: ...
 
-    assert model.calls() == []
+    assert model.calls()[0] == []
     for _ in range(SHOWN_CALLS + 3):
         app.run("step1")
-    assert [call.number for call in model.calls()] == list(range(SHOWN_CALLS + 3, 3, -1))
+    assert [call.number for call in model.calls()[0]] == list(range(SHOWN_CALLS + 3, 3, -1))
+
+
+def test_a_run_shows_and_can_be_stopped_while_the_loop_is_busy(app: InlineApp) -> None:
+    @app.task
+    async def step1(state: Order) -> None:
+        await state.set("n", 1)
+
+    async def main() -> None:
+        model = PanelModel(app, asyncio.get_running_loop(), ignore)
+        model.run(app.tasks["step1"], {})
+        (call,) = model.calls()[0]
+        assert "waiting" in shown(call)
+        model.stop(call)
+        await call
+        assert call.status == "cancel"
+        model.close()
+
+    asyncio.run(main())
+    assert app.registry.history() == []
+
+
+def test_how_many_more_run_is_said_and_a_running_call_stays_in_reach(
+    app: InlineApp, model: PanelModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qstate_nb.app.inline.MAX_CALLS", 3)
+    gate = threading.Event()
+    app.task(name="wait")(lambda: gate.wait(WAIT))
+    app.task(name="step")(lambda: None)
+    running = [app.start("wait") for _ in range(SHOWN_CALLS + 2)]
+    for _ in range(5):
+        app.run("step")
+    assert model.calls() == (running[:SHOWN_CALLS], 2)
+    assert [call for call in app.calls if not call.done] == running
+    gate.set()
+    for call in running:
+        call.wait(WAIT)
 
 
 # --- states
@@ -369,6 +405,7 @@ def test_the_overview_is_the_same_on_every_run(app: InlineApp, model: PanelModel
         "qstate panel: app",
         "  task               what it does",
         "  step1(n: int = 1)  Count.",
+        "  last change: event 1, set n: → <object object> by step1 #1",
         "Signup: 1 key",
         "  key  value                           changed by",
         "* n    <object object> (by reference)  step1 #1, event 1",

@@ -395,3 +395,21 @@ def test_a_panel_that_can_not_be_drawn_leaves_nothing_behind(app: InlineApp, mon
     assert not app._subscribers
     assert not app.registry._subscribers
     assert "qstate panel" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_row_keeps_its_call_while_that_runs(app: InlineApp, opened: Callable[[], Panel]) -> None:
+    """Else a click on Stop could hit another call."""
+    gates = [threading.Event() for _ in range(3)]
+    app.task(name="wait")(lambda n: gates[n].wait(WAIT))
+    panel = opened()
+    first, second, third = (app.start("wait", n) for n in range(3))
+    soon(lambda: [row.call for row in panel._calls[:3]] == [first, second, third])
+    gates[0].set()
+    first.wait(WAIT)
+    fourth = app.start("wait", 2)
+    soon(lambda: fourth in [row.call for row in panel._calls])
+    assert [row.call for row in panel._calls[1:3]] == [second, third]
+    for gate in gates:
+        gate.set()
+    for call in app.calls:
+        call.wait(WAIT)
