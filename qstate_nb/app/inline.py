@@ -241,10 +241,15 @@ class InlineApp:
         call = Call(task, next(self._numbers), args, kwargs, echo=echo, retry_of=retry_of)
         with self._calls_lock:
             self._calls.append(call)
-            ended = next((c for c in self._calls if c.own_result is not None), None)
-            if len(self._calls) > MAX_CALLS and ended is not None:  # one that runs must stay in reach, to be stopped
-                self._calls.remove(ended)
+            if len(self._calls) > MAX_CALLS:
+                self._drop_one()
         return call
+
+    def _drop_one(self) -> None:
+        """Forget the oldest call that has ended; one that runs must stay in reach, to be stopped."""
+        ended = next((call for call in self._calls if call.own_result is not None), None)
+        if ended is not None:
+            self._calls.remove(ended)
 
     def __repr__(self) -> str:
         return f"<InlineApp {self.name!r}: {len(self.tasks)} tasks>"

@@ -14,16 +14,14 @@ from qstate_nb.app.nesting import run_blocking
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform
 from qstate_nb.core.formats import short
-from qstate_nb.core.inject import Function, Injection, innermost, is_async
+from qstate_nb.core.inject import POSITIONAL, VARIADIC, Function, Injection, innermost, is_async
 from qstate_nb.errors import ArgumentError, NotFoundError, TaskDefinitionError
 
 if TYPE_CHECKING:
     from qstate_nb.app.inline import InlineApp
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MEMBER = re.compile(r"<(\w+\.\w+): [^<>]*>")  # how the repr of an Enum's member is written
 _QUALIFIED = re.compile(r"\b(?:\w+\.)+(?=\w)")
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 GenerateHandler = Callable[[Any], Any]
 
@@ -106,7 +104,7 @@ class Task:
         self.injection = injection
         self.is_async = is_async(_outermost(function)) or is_async(innermost(function))
         first = injection.parameters[:1]
-        self.takes_handle = bool(first) and first[0].kind in _POSITIONAL
+        self.takes_handle = bool(first) and first[0].kind in POSITIONAL
         self.parameters = injection.parameters[1:] if options.echo else injection.parameters
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
@@ -157,7 +155,7 @@ class Task:
         Raises:
             NotFoundError: none does; it shows the close matches.
         """
-        named = {p.name: p for p in self.parameters if p.kind not in _VARIADIC}
+        named = {p.name: p for p in self.parameters if p.kind not in VARIADIC}
         takes_any = [p for p in self.parameters if p.kind is p.VAR_KEYWORD]
         if name not in named and not takes_any:
             raise NotFoundError(f"parameter of task {self.name!r} called", name, named)
@@ -175,7 +173,7 @@ class Task:
         missing = [
             p.name
             for p in self.parameters
-            if p.name not in values and p.default is p.empty and p.kind not in _VARIADIC
+            if p.name not in values and p.default is p.empty and p.kind not in VARIADIC
         ]
         if missing:
             raise ArgumentError(f"task {self.name!r} needs a value for: {', '.join(missing)}")
@@ -209,7 +207,7 @@ def _as_written(parameter: inspect.Parameter) -> str:
         value = parameter.default
         written = str(value) if isinstance(value, enum.Enum) else short(value, 40)
         default = f" = {written}" if annotation else f"={written}"
-    stars = "*" * (1 + _VARIADIC.index(parameter.kind)) if parameter.kind in _VARIADIC else ""
+    stars = "*" * (1 + VARIADIC.index(parameter.kind)) if parameter.kind in VARIADIC else ""
     return f"{stars}{parameter.name}{annotation}{default}"
 
 

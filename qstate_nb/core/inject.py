@@ -27,8 +27,12 @@ from qstate_nb.errors import (
 Function: TypeAlias = Callable[..., Any]
 
 _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
-_POSITIONAL = (_POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+POSITIONAL = (_POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+"""The kinds of parameters that can be given by position."""
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+"""The kinds of ``*args`` and ``**kwargs``."""
 
 
 def innermost(function: Function) -> Function:
@@ -186,9 +190,9 @@ class StatePlugin:
             _slots=tuple(
                 _Slot(p.name, p.kind is _POSITIONAL_ONLY, p.default, states.get(p.name))
                 for p in parameters
-                if p.kind in _POSITIONAL
+                if p.kind in POSITIONAL
             ),
-            _keyword_only=tuple(p.name for p in parameters if p.name in states and p.kind not in _POSITIONAL),
+            _keyword_only=tuple(p.name for p in parameters if p.name in states and p.kind not in POSITIONAL),
         )
 
     def _state_for(self, cls: type[StateBase], name: str, function: Function, task: str) -> StateBase:
@@ -269,7 +273,7 @@ def _enclosing_names(function: Function) -> dict[str, Any]:
 
 
 def _state_class(parameter: inspect.Parameter, task: str) -> type[StateBase] | None:
-    if parameter.kind in _VARIADIC:  # whatever the caller gives
+    if parameter.kind in VARIADIC:  # whatever the caller gives
         return None
     found = list(dict.fromkeys(_state_classes(parameter.annotation)))
     if len(found) > 1:

@@ -1,16 +1,31 @@
-"""Which app `%qstate` works on: an `InlineApp` among the user's variables."""
+"""What `%qstate` finds among the user's variables: the app that it works on, and State classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from qstate_nb.app import InlineApp
+from qstate_nb.core.state import StateBase
 from qstate_nb.errors import CommandError, NotFoundError
+
+# In here `issubclass(type(…))`, as isinstance would ask a lazy object among the variables to wake up.
 
 
 def _is_app(value: object) -> TypeGuard[InlineApp]:
-    return issubclass(type(value), InlineApp)  # isinstance would ask a lazy object among the variables to wake up
+    return issubclass(type(value), InlineApp)
+
+
+def _is_state_class(value: object) -> TypeGuard[type[StateBase]]:
+    return issubclass(type(value), type) and issubclass(cast(type, value), StateBase)
+
+
+def introduce_state(app: InlineApp, names: Mapping[str, Any], name: str) -> None:
+    """Let an app know the State class of that name, if it is among the variables and no task has taken it yet."""
+    if name not in map(str, app.registry.keys()):
+        for value in list(names.values()):
+            if _is_state_class(value) and value.state_name == name:
+                app.state(value)
 
 
 def apps_in(names: Mapping[str, Any]) -> dict[str, InlineApp]:

@@ -17,7 +17,7 @@ from qstate_nb.core.formats import printable, short
 from qstate_nb.core.state import State
 from qstate_nb.errors import CommandError, NotFoundError
 from qstate_nb.notebook import views
-from qstate_nb.notebook.render import Block, Heading, Paragraph, Table, View
+from qstate_nb.notebook.render import Block, Heading, Table, View
 from qstate_nb.notebook.views import Limits
 
 DEFAULT_LIMITS = Limits()
@@ -27,17 +27,13 @@ def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
     """The app, its States, its tasks and the last events."""
     registry = app.registry
     events = registry.history()
-    keys = registry.keys()
     counts = (
         views.counted(len(app.tasks), "task"),
-        views.counted(len(keys), "state"),
+        views.counted(len(registry.keys()), "state"),
         views.counted(events[-1].seq if events else 0, "event"),
     )
     blocks: list[Block] = [Heading(f"{app.name}: {', '.join(counts)}")]
-    for key in keys[: limits.rows]:
-        blocks += views.state_blocks(registry, key, limits)
-    if len(keys) > limits.rows:
-        blocks.append(Paragraph(f"… {len(keys) - limits.rows:,} more states"))
+    blocks += views.all_states_blocks(registry, limits, limits.rows)
     blocks += [Heading("tasks"), *views.task_blocks(app, limits)]
     if limits.events:
         blocks += [Heading("last events"), *views.event_blocks(events[-limits.events :], limits)]
@@ -63,11 +59,7 @@ def get(app: InlineApp, state: str, key: str) -> Any:
     Raises:
         NotFoundError: there is no State of that name, or no such key in it.
     """
-    handle = _state(app, state)
-    fields = views.stored_fields(app.registry, app.registry.find(state))  # a copy of all could take long
-    if key not in fields:
-        raise NotFoundError(f"key of State {state} called", key, fields)
-    return handle.get(key)
+    return _state_with(app, state, key).get(key)
 
 
 def set_value(app: InlineApp, state: str, key: str, value: Any) -> str:
@@ -99,8 +91,7 @@ def delete(app: InlineApp, state: str, key: str) -> str:
     Raises:
         NotFoundError: there is no State of that name, or no such key in it.
     """
-    get(app, state, key)
-    _state(app, state).delete(key)
+    _state_with(app, state, key).delete(key)
     return f"{state}.{printable(key)} deleted"
 
 
@@ -117,6 +108,14 @@ def clear(app: InlineApp, state: str) -> str:
 
 def _state(app: InlineApp, name: str) -> State:
     return State.linked(app.registry, app.registry.find(name))
+
+
+def _state_with(app: InlineApp, name: str, key: str) -> State:
+    """A State that has the key."""
+    fields = views.stored_fields(app.registry, app.registry.find(name))  # a copy of all could take long
+    if key not in fields:
+        raise NotFoundError(f"key of State {name} called", key, fields)
+    return _state(app, name)
 
 
 def tasks(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:

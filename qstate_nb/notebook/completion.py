@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qstate_nb.app import InlineApp, Task
+from qstate_nb.core.inject import VARIADIC
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.apps import apps_in
 from qstate_nb.notebook.arguments import as_word, listed, parts
@@ -89,7 +90,7 @@ def _for_run(app: InlineApp, given: list[str], word: str) -> Iterable[str]:
     if equals:
         return (f"{name}={choice}" for choice in _choices(task, name))
     taken = {pair.partition("=")[0] for pair in given[1:]}
-    named = (p for p in task.parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    named = (p for p in task.parameters if p.kind not in VARIADIC)
     return (f"{p.name}=" for p in named if p.name not in taken)
 
 

@@ -18,7 +18,6 @@ from traitlets import Int
 from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.core.formats import one_line
 from qstate_nb.core.journal import Actor, current_actor
-from qstate_nb.core.state import StateBase
 from qstate_nb.errors import CommandError, QStateError
 from qstate_nb.notebook import apps, commands, views
 from qstate_nb.notebook.arguments import Given, convert, split
@@ -97,16 +96,6 @@ class QStateMagics(Magics):
         app: InlineApp = names[apps.current_name(names, self.chosen)]
         return app
 
-    def _state_name(self, given: Line) -> str:
-        """The State that is named; a class among the user's variables is a State also before a task takes it."""
-        name = given["state"]
-        app = self.app(given.names)
-        if name not in map(str, app.registry.keys()):
-            for value in list(given.names.values()):
-                if isinstance(value, type) and issubclass(value, StateBase) and value.state_name == name:
-                    app.state(value)
-        return name
-
     @property
     def _limits(self) -> views.Limits:
         return views.Limits(self.value_width, self.max_rows, self.last_events)
@@ -135,25 +124,32 @@ class QStateMagics(Magics):
         """What comes between cells is of no cell."""
         current_actor.set(Actor())
 
+    def _app_and_state(self, given: Line) -> tuple[InlineApp, str]:
+        app, name = self.app(given.names), given["state"]
+        apps.introduce_state(app, given.names, name)
+        return app, name
+
     def _show(self, given: Line) -> View:
-        name = None if given.maybe("state") is None else self._state_name(given)
-        return commands.show(self.app(given.names), name, self._limits)
+        app, name = self.app(given.names), given.maybe("state")
+        if name is not None:
+            apps.introduce_state(app, given.names, name)
+        return commands.show(app, name, self._limits)
 
     def _get(self, given: Line) -> Given:
-        return Given(commands.get(self.app(given.names), self._state_name(given), given["key"]))
+        return Given(commands.get(*self._app_and_state(given), given["key"]))
 
     def _set(self, given: Line) -> str:
-        return commands.set_value(self.app(given.names), self._state_name(given), given["key"], given.value("value"))
+        return commands.set_value(*self._app_and_state(given), given["key"], given.value("value"))
 
     def _update(self, given: Line) -> str:
         values = {name: value.value for name, value in given.pairs().items()}
-        return commands.update(self.app(given.names), self._state_name(given), values)
+        return commands.update(*self._app_and_state(given), values)
 
     def _delete(self, given: Line) -> str:
-        return commands.delete(self.app(given.names), self._state_name(given), given["key"])
+        return commands.delete(*self._app_and_state(given), given["key"])
 
     def _clear(self, given: Line) -> str:
-        return commands.clear(self.app(given.names), self._state_name(given))
+        return commands.clear(*self._app_and_state(given))
 
     def _tasks(self, given: Line) -> View:
         return commands.tasks(self.app(given.names), self._limits)

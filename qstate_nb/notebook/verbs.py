@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -47,6 +48,7 @@ class Verb(argparse.ArgumentParser):
         self.summary = summary
         self.options = ["-h", "--help"]
         self.explained: dict[str, str] = {}
+        self._text_from = sys.maxsize
         self._converters: dict[str, Callable[[str], Any]] = {}
         self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse's takes -1e3 and -5C for options
 
@@ -56,6 +58,11 @@ class Verb(argparse.ArgumentParser):
             extra: dict[str, Any] = {"default": []} if nargs == "*" else {}  # else argparse says that it is required
             self.add_argument(name.lower(), metavar=name, nargs=nargs, **extra)
         return self
+
+    def text(self, name: str) -> Verb:
+        """Add words that are a text together; a ``-h`` in it asks for no help."""
+        self._text_from = len(self._actions)
+        return self.words(name, nargs="+")
 
     def option(
         self,
@@ -99,7 +106,7 @@ class Verb(argparse.ArgumentParser):
             NotFoundError: an option is unknown.
             CommandError: a word is missing or can't be used.
         """
-        asked = words[:1] if self.name == "set" and len(words) > 2 else words  # a -h may be in its text
+        asked = words if len(words) <= self._text_from else words[:1]  # a -h may be in the text
         if "-h" in asked or "--help" in asked:
             raise HelpRequested
         namespace, unknown = self.parse_known_intermixed_args(list(words))
@@ -149,9 +156,7 @@ def _verbs() -> dict[str, Verb]:
     verbs = (
         Verb("show", "show all States, or one: keys, values, and who changed them").words("STATE", nargs="?"),
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
-        Verb("set", "give a key a value: a Python literal, or else text")
-        .words("STATE", "KEY")
-        .words("VALUE", nargs="+"),
+        Verb("set", "give a key a value: a Python literal, or else text").words("STATE", "KEY").text("VALUE"),
         Verb("update", "give several keys a value at once").words("STATE").words("k=v", nargs="+"),
         Verb("delete", "remove a key").words("STATE", "KEY"),
         Verb("clear", "remove all keys of a State").words("STATE"),

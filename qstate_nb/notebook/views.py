@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.core import ops
@@ -36,12 +36,15 @@ def stored_fields(registry: StateRegistry, key: StateKey) -> dict[str, Any]:
     return fields
 
 
+Shown: TypeAlias = Callable[[StateKey, str, Any, Event | None], str]
+
+
 def state_blocks(
     registry: StateRegistry,
     key: StateKey,
     limits: Limits,
     newest: int | None = None,
-    shown: Callable[[StateKey, str, Any, Event | None], str] | None = None,
+    shown: Shown | None = None,
 ) -> list[Block]:
     """A bucket: each key, its value, and who wrote it with which event.
 
@@ -64,6 +67,16 @@ def state_blocks(
             marked.add(index)
     columns = ("key", "value", "changed by")
     return [title, Table(columns, rows, frozenset({0, 1}), frozenset(marked), len(fields) - len(first))]
+
+
+def all_states_blocks(
+    registry: StateRegistry, limits: Limits, most: int, newest: int | None = None, shown: Shown | None = None
+) -> list[Block]:
+    """All buckets, as `state_blocks`; at most *most* of them, and how many more there are."""
+    keys = registry.keys()
+    blocks = [block for key in keys[:most] for block in state_blocks(registry, key, limits, newest, shown)]
+    more = [Paragraph(f"… {len(keys) - most:,} more states")] if len(keys) > most else []
+    return [*blocks, *more]
 
 
 def _writer(event: Event | None) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.leaks import asyncio_restored, no_threads_left, streams_restored
+from support.leaks import nothing_left
 
 from qstate_nb import InlineApp, StateRegistry
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    with asyncio_restored(), no_threads_left(), streams_restored():
+    with nothing_left():
         yield
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.containers import values
+from support.containers import Lazy, values
 
 from qstate_nb.core.formats import encodable, message, one_line, printable, short, short_marked, short_text
 
@@ -127,15 +127,6 @@ class Raising:
 class NotText:
     def __repr__(self) -> str:
         return 5  # type: ignore[return-value]
-
-
-class Lazy:
-    @property
-    def __class__(self) -> Any:
-        raise RuntimeError("nobody may ask")
-
-    @__class__.setter
-    def __class__(self, value: Any) -> None: ...
 
 
 class NoItems(dict[str, Any]):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.leaks import asyncio_restored, no_threads_left, streams_restored
+from support.leaks import nothing_left
 from support.shell import Shell, ipython
 
 from qstate_nb import InlineApp, StateRegistry
@@ -14,7 +14,7 @@ from qstate_nb import InlineApp, StateRegistry
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    with asyncio_restored(), no_threads_left(), streams_restored():
+    with nothing_left():
         yield
 
 

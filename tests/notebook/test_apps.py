@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.containers import Lazy
 
 from qstate_nb import InlineApp, StateRegistry
 from qstate_nb.errors import CommandError, NotFoundError
@@ -21,17 +22,6 @@ def current_app(names: dict[str, Any], chosen: str | None) -> object:
 
 class Special(InlineApp):
     pass
-
-
-class Lazy:
-    """An object of which nothing may be asked before it is needed."""
-
-    @property
-    def __class__(self) -> Any:
-        raise RuntimeError("not yet")
-
-    @__class__.setter
-    def __class__(self, value: Any) -> None: ...
 
 
 def test_the_only_app_is_used() -> None:

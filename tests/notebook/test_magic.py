@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.containers import Lazy
 from support.shell import Shell
 
 import qstate_nb
@@ -614,17 +615,15 @@ def test_a_view_is_text_and_html_in_a_notebook(shell: Shell) -> None:
 
 def test_other_variables_are_left_alone(shell: Shell) -> None:
     """An object that wakes up when it is asked for its class (as lazy objects do) is not asked."""
-
-    class Lazy:
-        @property
-        def __class__(self) -> Any:
-            raise RuntimeError("not yet")
-
-        @__class__.setter
-        def __class__(self, value: Any) -> None: ...
-
     shell.names["lazy"] = Lazy()
     assert shell.good("%qstate").startswith("shop")
+    assert shell.fails("%qstate show Nowhere")[0] == "NotFoundError"
+
+
+def test_the_expression_in_the_name_of_a_state_is_evaluated_once(shell: Shell) -> None:
+    shell.good("asked = []")
+    shell.good("%qstate show {asked.append(1) or 'Signup'}")
+    assert shell.value("asked") == [1]
 
 
 # --- clumsy users

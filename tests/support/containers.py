@@ -241,3 +241,14 @@ def spoil(value: Any) -> None:
             part.extend(b"spoilt")
         elif isinstance(part, list | deque):
             part.append("spoilt")
+
+
+class Lazy:
+    """An object of which nothing may be asked before it is needed."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("not yet")
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None: ...

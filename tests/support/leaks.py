@@ -27,6 +27,13 @@ async def leaving_nothing(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
+def nothing_left() -> Iterator[None]:
+    """Fail if the block leaves threads or streams behind, and undo what it did to asyncio."""
+    with asyncio_restored(), no_threads_left(), streams_restored():
+        yield
+
+
+@contextmanager
 def no_threads_left() -> Iterator[None]:
     """Fail if a thread that the block started doesn't end."""
     before = set(threading.enumerate())

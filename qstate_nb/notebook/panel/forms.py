@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from qstate_nb.app.task import annotation_text
 from qstate_nb.core.formats import encodable, short
+from qstate_nb.core.inject import VARIADIC
 from qstate_nb.notebook.arguments import Given, literal
 from qstate_nb.notebook.completion import choices
 
@@ -48,8 +49,7 @@ Made: typing.TypeAlias = "tuple[Any, Callable[[], Given | None]]"
 
 def fields_for(parameters: Sequence[inspect.Parameter]) -> list[Field]:
     """The fields of a form; ``*args`` and ``**kwargs`` have none."""
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [Field(parameter) for parameter in parameters if parameter.kind not in variadic]
+    return [Field(parameter) for parameter in parameters if parameter.kind not in VARIADIC]
 
 
 def _maker(parameter: inspect.Parameter) -> Callable[[inspect.Parameter], Made]:
@@ -68,7 +68,9 @@ def _suits(default: Any, kinds: tuple[type, ...]) -> bool:
     """Tell whether a widget can show a default: in a browser, numbers are floats, and its times have no zone."""
     if type(default) in (int, float):
         return type(default) in kinds and abs(default) <= _EXACT
-    return default is _EMPTY or (type(default) in kinds and getattr(default, "tzinfo", None) is None)
+    if default is _EMPTY:
+        return _EMPTY in kinds
+    return type(default) in kinds and getattr(default, "tzinfo", None) is None
 
 
 def _checkbox(parameter: inspect.Parameter) -> Made:
@@ -93,8 +95,6 @@ def _is_same(value: Any, default: Any) -> bool:
 
 def _number(make: Callable[..., Any]) -> Callable[[inspect.Parameter], Made]:
     def field(parameter: inspect.Parameter) -> Made:
-        if parameter.default is _EMPTY:
-            return _text(parameter)
         box = make(value=parameter.default)
         return box, lambda: Given(box.value)
 
@@ -134,9 +134,11 @@ def _placeholder(parameter: inspect.Parameter) -> str:
     return wanted if parameter.default is not None else f"{wanted} (empty: None)".strip()
 
 
+# The type, the types of the defaults that the widget can show, and the widget. A number that is required has a text
+# field, as a field for numbers can't be empty.
 _MAKERS: list[tuple[type, tuple[type, ...], Callable[[inspect.Parameter], Made]]] = [
-    (int, (int,), _number(widgets.IntText)),  # without a default it is a text field, which can be empty
+    (int, (int,), _number(widgets.IntText)),
     (float, (int, float), _number(widgets.FloatText)),
-    (datetime.date, (datetime.date, type(None)), _picker(widgets.DatePicker)),
-    (datetime.datetime, (datetime.datetime, type(None)), _picker(widgets.NaiveDatetimePicker)),
+    (datetime.date, (datetime.date, type(None), _EMPTY), _picker(widgets.DatePicker)),
+    (datetime.datetime, (datetime.datetime, type(None), _EMPTY), _picker(widgets.NaiveDatetimePicker)),
 ]

@@ -12,7 +12,7 @@ from qstate_nb.core.journal import Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.notebook import views
 from qstate_nb.notebook.arguments import Given, convert
-from qstate_nb.notebook.render import Block, Heading, Paragraph, View, escape
+from qstate_nb.notebook.render import Heading, Paragraph, View, escape
 from qstate_nb.notebook.views import Limits
 
 SHOWN_CALLS = 8
@@ -78,22 +78,18 @@ class PanelModel:
     def states(self) -> View:
         """Every bucket: keys, values, who changed them; the last change is marked."""
         registry = self.app.registry
-        keys = registry.keys()
         history = registry.history()
         newest = history[-1].seq if history else None
-        blocks: list[Block] = [views.last_change(history[-1], _LIMITS)] if history else []
+        last = [views.last_change(history[-1], _LIMITS)] if history else []
         known, values = self._values, _Values()
 
         def shown(key: StateKey, field: str, value: Any, event: Event | None) -> str:
             values[key, field] = _text_of(value, event, known.get((key, field)))
             return values[key, field][1]
 
-        for key in keys[:_MAX_STATES]:
-            blocks += views.state_blocks(registry, key, _LIMITS, newest, shown)
+        states = views.all_states_blocks(registry, _LIMITS, _MAX_STATES, newest, shown)
         self._values = values  # without the fields that are no longer there
-        if len(keys) > _MAX_STATES:
-            blocks.append(Paragraph(f"… {len(keys) - _MAX_STATES:,} more states"))
-        return View(blocks if keys else [Paragraph("no State yet: run a task that has one")])
+        return View([*last, *states] if states else [Paragraph("no State yet: run a task that has one")])
 
     def overview(self) -> View:
         """The panel in plain text: what there is to run, and State as it is now."""
