@@ -84,17 +84,18 @@ def _is_safe(frame: types.FrameType) -> bool:
         waits = frame.f_code in _WAITS and frame.f_lineno in _waiting_lines(frame.f_code)
         if not waits:
             return False
-    lossy = {getattr(callback, "__code__", None) for callback in gc.callbacks}  # what they raise is lost
+    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     outer: types.FrameType | None = frame
     while outer is not None:
-        if outer.f_code in lossy or outer.f_globals.get("__name__") in _UNSAFE_ANYWHERE:
+        drops = outer.f_code.co_name == "__del__" or outer.f_code in callbacks  # whatever is raised in these
+        if drops or outer.f_globals.get("__name__") in _UNSAFE_ANYWHERE:
             return False
         outer = outer.f_back
     return True
 
 
-# Python loses an exception that hits a finaliser or a callback of the garbage collector, which can't always be seen
-# from here. A stop whose thread goes on for so many seconds, and is not cleaning up after it, was lost.
+# Python also drops what the callback of a weak reference raises, and a thread that is just about to enter a finaliser
+# can't be told from here. A stop whose thread goes on for so many seconds, and is not cleaning up after it, was lost.
 _LOST_AFTER = 1.0
 
 

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from support.leaks import leaving_nothing
+from support.leaks import leaving_nothing, without_collections
 
 from qstate_nb import AsyncState, InlineApp, State, TaskResult
 from qstate_nb.errors import TaskCancelledError, TaskTimeoutError
@@ -171,12 +171,13 @@ class TestRetry:
             raise ValueError
 
         app.task(name="task", retry=1_000_000)(async_ if is_async else sync)
-        for delay in range(0, 2_000, 40):
-            call = app.start("task")
-            for _ in range(delay):
-                pass
-            call.cancel()
-            call.wait(10)
+        with without_collections():
+            for delay in range(0, 2_000, 40):
+                call = app.start("task")
+                for _ in range(delay):
+                    pass
+                call.cancel()
+                call.wait(10)
         assert all(call.done for call in app.calls)
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from support.leaks import without_collections
 from support.replay import assert_no_gaps, replay
 
 from qstate_nb import AsyncState, InlineApp, State, StateKey
@@ -29,14 +30,15 @@ class AsyncCounter(AsyncState, name="Counter"):
 
 def stop_many_times(app: InlineApp, task: str, times: int) -> None:
     """Start the task and stop it, at ever other moments."""
-    for delay in range(times):
-        call = app.start(task)
-        while call.status == "new":
-            pass
-        for _ in range(delay * 37 % 5_000):
-            pass
-        assert call.cancel()
-        assert call.wait(20).status == "cancel"
+    with without_collections():
+        for delay in range(times):
+            call = app.start(task)
+            while call.status == "new":
+                pass
+            for _ in range(delay * 37 % 5_000):
+                pass
+            assert call.cancel()
+            assert call.wait(20).status == "cancel"
 
 
 def test_state_ops_at_full_speed(app: InlineApp) -> None:
@@ -105,18 +107,23 @@ def test_a_task_is_stopped_at_its_next_op_while_subscribers_are_slow(app: Inline
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stop_that_is_lost_is_sent_again(app: InlineApp) -> None:
-    """Python loses an exception that is raised in a finaliser."""
+    """Python drops an exception that is raised in the callback of a weak reference."""
     inside, go_on = threading.Event(), threading.Event()
 
-    class Lossy:
-        def __del__(self) -> None:
-            inside.set()
-            while not go_on.is_set():
-                pass
+    class Thing:
+        pass
+
+    def callback(_: object) -> None:
+        inside.set()
+        while not go_on.is_set():
+            pass
 
     @app.task
     def lossy() -> None:
-        Lossy()
+        thing = Thing()
+        reference = weakref.ref(thing, callback)
+        del thing
+        assert reference() is None
         while True:
             pass
 
@@ -125,6 +132,30 @@ def test_a_stop_that_is_lost_is_sent_again(app: InlineApp) -> None:
     call.cancel()
     assert call.wait(20).status == "cancel"
     go_on.set()
+
+
+def test_a_stop_waits_for_a_finaliser(app: InlineApp) -> None:
+    inside = threading.Event()
+    finalised: list[bool] = []
+
+    class Thing:
+        def __del__(self) -> None:
+            inside.set()
+            for _ in range(5_000_000):  # many times as long as a stop takes
+                pass
+            finalised.append(True)
+
+    @app.task
+    def drops() -> None:
+        Thing()
+        while True:
+            pass
+
+    call = app.start("drops")
+    assert inside.wait(10)
+    call.cancel()
+    assert call.wait(20).status == "cancel"
+    assert finalised
 
 
 def test_subscribers_hear_of_every_event(app: InlineApp) -> None:

@@ -597,6 +597,13 @@ def test_settings_change_what_is_shown(shell: Shell) -> None:
     assert "… 1 more" in shell.good("%qstate show")
 
 
+def test_unloading_closes_the_panels(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_notebook(shell, monkeypatch)
+    panel = shell.value("%qstate panel")
+    shell.good("%unload_ext qstate_nb")
+    assert panel.closed
+
+
 def test_results_and_apps_have_html_while_it_is_loaded(shell: Shell) -> None:
     shell.good("%qstate run step1 -o r;")
     html = shell.ip.display_formatter.format(shell.names["r"])[0]["text/html"]

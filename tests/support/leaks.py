@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -31,6 +32,21 @@ def nothing_left() -> Iterator[None]:
     """Fail if the block leaves threads or streams behind, and undo what it did to asyncio."""
     with asyncio_restored(), no_threads_left(), streams_restored():
         yield
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """No garbage is collected in the block.
+
+    Finalisers of event loops, of other tests too, would run in whatever thread is stopped just then; Python drops a
+    stop that is raised in one, with a warning. What becomes of such a stop is the subject of tests of its own.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

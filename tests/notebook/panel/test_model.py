@@ -276,9 +276,11 @@ def test_a_run_shows_and_can_be_stopped_while_the_loop_is_busy(app: InlineApp) -
         await state.set("n", 1)
 
     async def main() -> None:
-        model = PanelModel(app, asyncio.get_running_loop(), ignore)
+        heard: list[object] = []
+        model = PanelModel(app, asyncio.get_running_loop(), heard.append)
         model.run(app.tasks["step1"], {})
         (call,) = model.calls()[0]
+        assert heard == [call]
         assert "waiting" in shown(call)
         model.stop(call)
         await call
@@ -523,3 +525,17 @@ def test_a_task_s_name_may_look_like_a_result(app: InlineApp) -> None:
 
     app.run("a: b")
     assert shown(app.calls[0]) == "a: b #1 () · success, returned None"
+
+
+def test_what_is_by_reference_is_shown_as_it_is_now(app: InlineApp, model: PanelModel) -> None:
+    class Box:
+        size = 1
+
+        def __repr__(self) -> str:
+            return f"Box({self.size})"
+
+    box = Box()
+    app.state(Signup).set("box", box)
+    assert "Box(1) (by reference)" in model.states().text
+    box.size = 2
+    assert "Box(2) (by reference)" in model.states().text
