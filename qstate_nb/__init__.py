@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING
 
 from qstate_nb.app import Call, InlineApp, Progress, Task, TaskResult
 from qstate_nb.core.adapters import AsyncStateRegistry, SyncStateRegistry
+from qstate_nb.core.binding import Scope
 from qstate_nb.core.inject import StatePlugin
 from qstate_nb.core.journal import ABSENT, Actor, Change, Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import AsyncState, State, SyncState
+from qstate_nb.core.transactions import Transaction, transaction
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,6 +45,7 @@ __all__ = [
     "Event",
     "InlineApp",
     "Progress",
+    "Scope",
     "State",
     "StateKey",
     "StatePlugin",
@@ -51,9 +54,11 @@ __all__ = [
     "SyncStateRegistry",
     "Task",
     "TaskResult",
+    "Transaction",
     "default_registry",
     "load_ipython_extension",
     "panel",
+    "transaction",
     "unload_ipython_extension",
 ]
 

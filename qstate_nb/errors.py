@@ -9,7 +9,14 @@
     │   ├── StateNameError       a name that can't be used, or that two classes want
     │   ├── NotAStateError       a class that is not a State class (also a TypeError)
     │   ├── UnlinkedStateError   a State object that was made by hand
-    │   └── ReentrantError       State was used from inside one of its own ops
+    │   ├── ReentrantError       State was used from inside one of its own ops
+    │   ├── FieldTypeError       a value of the wrong type for a field or an op (also a TypeError)
+    │   ├── FieldDefinitionError a declared field that can't work (also a TypeError)
+    │   ├── ScopeError           a value that can't be a scope (also a ValueError)
+    │   └── TransactionError     something about a transaction, or waiting for one
+    │       ├── DeadlockError            tasks that wait for each other: it has the cycle
+    │       ├── TransactionTimeoutError  a wait took longer than allowed (also a TimeoutError)
+    │       └── WouldBlockError          a sync op would have to wait where an event loop runs
     ├── InjectionError           a signature that State can't be injected into (also a TypeError)
     │   ├── WrongColourError         an async task with a sync State, or the reverse
     │   └── UnresolvedAnnotationError an annotation that can't be evaluated
@@ -29,6 +36,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class QStateError(Exception):
@@ -61,6 +69,72 @@ class UnlinkedStateError(StateError):
 
 class ReentrantError(StateError):
     """State was used from inside one of its own ops: by a finaliser or a signal handler."""
+
+
+class FieldTypeError(StateError, TypeError):
+    """A value is not of the type that a field declares, or that an op such as ``increment`` needs."""
+
+
+class FieldDefinitionError(StateError, TypeError):
+    """A declared field of a State class can't work: its type can't be checked, or its default is of another."""
+
+
+class ScopeError(StateError, ValueError):
+    """A value can't be a scope."""
+
+
+class TransactionError(StateError):
+    """A transaction can't be used like that, was left open, or was rolled back under code that took part in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One link of a deadlock's cycle.
+
+    Args:
+        who: the task call, or the user's asyncio task or thread.
+        holds: names of the buckets that it holds, such as ``Signup[42]``.
+        waits_for: name of the bucket that it waits for; the next in the cycle holds it.
+    """
+
+    who: str
+    holds: tuple[str, ...]
+    waits_for: str
+
+    def __str__(self) -> str:
+        return f"{self.who} holds {', '.join(self.holds) or 'nothing'} and waits for {self.waits_for}"
+
+
+class DeadlockError(TransactionError):
+    """Tasks or threads wait for each other; one of them gets this, and the others can go on.
+
+    Args:
+        cycle: who waits for what: each one holds what the one before it waits for, and the first is the one that
+            was given up.
+
+    Example:
+        >>> print(DeadlockError([Wait("a #1", ("X",), "Y"), Wait("b #2", ("Y",), "X")]))
+        deadlock: a #1 holds X and waits for Y; b #2 holds Y and waits for X. This error gives up a #1; take States in \
+one order everywhere, or all at once with transaction(a, b)
+    """
+
+    def __init__(self, cycle: Iterable[Wait]) -> None:
+        self.cycle = tuple(cycle)
+        super().__init__(
+            f"deadlock: {'; '.join(map(str, self.cycle))}. This error gives up {self.cycle[0].who}; take States in one "
+            "order everywhere, or all at once with transaction(a, b)"
+        )
+
+    def __reduce__(self) -> tuple[type[DeadlockError], tuple[tuple[Wait, ...]]]:
+        return type(self), (self.cycle,)
+
+
+class TransactionTimeoutError(TransactionError, TimeoutError):
+    """A transaction, or an op, waited longer for a bucket than it was allowed to."""
+
+
+class WouldBlockError(TransactionError):
+    """A sync op would have to wait for another's transaction in a thread whose event loop must not be blocked."""
 
 
 class InjectionError(QStateError, TypeError):

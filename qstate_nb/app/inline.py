@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-import threading
+import operator
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, overload
@@ -18,6 +19,7 @@ from qstate_nb.app.task import GenerateHandler, Task, TaskOptions
 from qstate_nb.app.threads import hold_stop
 from qstate_nb.core.formats import short
 from qstate_nb.core.inject import Function, StatePlugin, innermost, name_of
+from qstate_nb.core.keys import ScopeId
 from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import StateT
 from qstate_nb.core.subscribers import Subscribers
@@ -56,10 +58,12 @@ class InlineApp:
         self.registry = default_registry() if registry is None else registry
         self.plugin = StatePlugin(self.registry)
         self.tasks: dict[str, Task] = {}
-        self._calls: deque[Call] = deque()
-        self._calls_lock = threading.Lock()
+        self.namespace = uuid.uuid4()  # of the calls' uuids
+        self._unfinished: dict[int, Call] = {}
+        self._ended: deque[Call] = deque(maxlen=MAX_CALLS)
         self._numbers = itertools.count(1)
         self._subscribers = Subscribers[Call | Task]()
+        self._is_followed = False
         self._running: set[asyncio.Task[TaskResult]] = set()
 
     @overload
@@ -201,27 +205,29 @@ class InlineApp:
             self._running.add(running)
             running.add_done_callback(self._running.discard)
 
-    def state(self, cls: type[StateT]) -> StateT:
+    def state(self, cls: type[StateT], scope: ScopeId | None = None) -> StateT:
         """The object of a State class, for cells and tests: the one that tasks get; see `StateRegistry.state`."""
-        return self.registry.state(cls)
+        return self.registry.state(cls, scope)
 
     @property
     def calls(self) -> list[Call]:
-        """The last calls, oldest first: at most 1,000, unless more run."""
-        with self._calls_lock:
-            return list(self._calls)
+        """The calls that have not ended, and the last 1,000 that have; oldest first."""
+        kept = {*self._unfinished.values(), *self._ended}  # in this order, to miss none that ends meanwhile
+        return sorted(kept, key=operator.attrgetter("number"))
 
     def subscribe(self, subscriber: Callable[[Call | Task], object]) -> Callable[[], None]:
         """Call *subscriber* with each call that begins, prints, progresses or ends, and each new task, from now on.
 
         It is called in the thread where that happens; the returned function unsubscribes.
         """
+        self._is_followed = True
         return self._subscribers.add(subscriber)
 
     def tell(self, changed: Call | Task) -> None:
         """Tell the subscribers that something about a call has changed, or that there is a new task."""
-        with hold_stop():
-            self._subscribers.tell(changed)
+        if self._is_followed:
+            with hold_stop():
+                self._subscribers.tell(changed)
 
     def new_call(
         self,
@@ -238,18 +244,15 @@ class InlineApp:
             echo: whether what it prints is shown.
             retry_of: the attempt before, if it is a retry.
         """
-        call = Call(task, next(self._numbers), args, kwargs, echo=echo, retry_of=retry_of)
-        with self._calls_lock:
-            self._calls.append(call)
-            if len(self._calls) > MAX_CALLS:
-                self._drop_one()
+        call = Call(task, next(self._numbers), args, kwargs, echo, retry_of=retry_of)
+        self._unfinished[call.number] = call
         return call
 
-    def _drop_one(self) -> None:
-        """Forget the oldest call that has ended; one that runs must stay in reach, to be stopped."""
-        ended = next((call for call in self._calls if call.own_result is not None), None)
-        if ended is not None:
-            self._calls.remove(ended)
+    def note_end(self, call: Call) -> None:
+        """Keep a call that has ended among the last ones, and tell the subscribers."""
+        self._ended.append(call)  # first, so that there is no moment in which it can't be found
+        self._unfinished.pop(call.number, None)
+        self.tell(call)
 
     def __repr__(self) -> str:
         return f"<InlineApp {self.name!r}: {len(self.tasks)} tasks>"

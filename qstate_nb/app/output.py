@@ -1,34 +1,29 @@
 """What a call prints belongs to the call.
 
 While any call runs, ``sys.stdout`` and ``sys.stderr`` are routers that look up a context variable: text that is
-printed on behalf of a call goes to its `Output`, also after an await, in a thread that was given the context,
-and with any number of calls at once. Everything else passes through.
+printed on behalf of a call goes to that call, also after an await, in a thread that was given the context, and with
+any number of calls at once. Everything else passes through.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
+
+import msgspec
+
+from qstate_nb.core.journal import Actor, current_actor
 
 MAX_CHARACTERS = 100_000
 
 
 class Output:
-    """The text that one call has printed; of more than `MAX_CHARACTERS`, the last ones.
+    """The text that one call has printed; of more than `MAX_CHARACTERS`, the last ones."""
 
-    Args:
-        echo: whether the text also goes to where it would have gone without a call.
-        on_write: is called after each write.
-    """
-
-    def __init__(self, *, echo: bool, on_write: Callable[[], object]) -> None:
-        self.echo = echo
-        self._on_write = on_write
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._chunks: deque[str] = deque()
         self._size = 0
@@ -41,7 +36,6 @@ class Output:
             self._size += len(text)
             while self._size > MAX_CHARACTERS:
                 self._drop(self._size - MAX_CHARACTERS)
-        self._on_write()
 
     def _drop(self, surplus: int) -> None:
         first = self._chunks.popleft()
@@ -59,20 +53,36 @@ class Output:
             return note + "".join(self._chunks)
 
 
-_current: ContextVar[Output | None] = ContextVar("qstate_nb.current_output", default=None)
+class Printer(Protocol):
+    """On whose behalf code runs: a call.
+
+    Attributes:
+        actor: its name in the journal.
+        echo: whether what it prints also goes to where it would have gone without a call.
+        outer: on whose behalf the code around it runs, while this one's does.
+    """
+
+    actor: Actor
+    echo: bool
+    outer: tuple[Actor, Printer | None] | None
+
+    def write(self, text: str, /) -> object:
+        """Take text that was printed."""
 
 
-class _Router:
-    """Stands in for a stream: writes go to the current call's output, all else to the stream."""
+_current: ContextVar[Printer | None] = ContextVar("qstate_nb.current_printer", default=None)
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+
+class _Router(msgspec.Struct, eq=False, dict=True, weakref=True):  # as other streams, it takes any attribute
+    """Stands in for a stream: writes go to the current printer, all else to the stream."""
+
+    stream: TextIO
 
     def write(self, text: str) -> int:
-        output = _current.get()
-        if output is not None:
-            output.write(text)
-        if output is None or output.echo:
+        printer = _current.get()
+        if printer is not None:
+            printer.write(text)
+        if printer is None or printer.echo:
             self.stream.write(text)
         return len(text)
 
@@ -84,46 +94,46 @@ class _Router:
         return getattr(self.stream, name)
 
 
-_lock = threading.Lock()
-_captures = 0
-_STREAMS = ("stdout", "stderr")
+_capturing: set[Printer] = set()
+_lock = threading.Lock()  # is held while the streams are put back
 
 
-@contextlib.contextmanager
-def capture(output: Output) -> Iterator[None]:
-    """Send what the block prints, here and wherever its context goes, to *output*.
+def capture(printer: Printer) -> None:
+    """Let what runs from now on, here and wherever this context goes, act and print for *printer*, until `release`.
 
-    Within another capture that doesn't echo, nothing echoes: what a background call runs stays in the background.
+    Within another one that doesn't echo, nothing echoes: what a background call runs stays in the background.
     """
     outer = _current.get()
+    printer.outer = current_actor.get(), outer
     if outer is not None and not outer.echo:
-        output.echo = False
-    _install()
-    token = _current.set(output)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-        _uninstall()
+        printer.echo = False
+    _capturing.add(printer)
+    if _lock.locked():  # by who may not have seen this printer
+        with _lock:
+            pass
+    stdout, stderr = sys.stdout, sys.stderr
+    if type(stdout) is not _Router:  # else another call runs, or somebody put an earlier one back
+        sys.stdout = _Router(stdout)
+    if type(stderr) is not _Router:
+        sys.stderr = _Router(stderr)
+    _current.set(printer)
+    current_actor.set(printer.actor)
 
 
-def _install() -> None:
-    global _captures
-    with _lock:
-        _captures += 1
-        for name in _STREAMS:
-            stream = getattr(sys, name)
-            if not isinstance(stream, _Router):  # else somebody put an earlier one back
-                setattr(sys, name, _Router(stream))
-
-
-def _uninstall() -> None:
-    global _captures
-    with _lock:
-        _captures -= 1
-        if _captures:
-            return
-        for name in _STREAMS:
-            stream = getattr(sys, name)
-            if isinstance(stream, _Router):
-                setattr(sys, name, stream.stream)
+def release(printer: Printer) -> None:
+    """Undo `capture`, or as much of it as was done before an interrupt; to undo it again does nothing."""
+    if printer.outer is None:
+        return
+    actor, outer = printer.outer
+    if _current.get() is printer:
+        current_actor.set(actor)
+        _current.set(outer)
+    _capturing.discard(printer)
+    if not _capturing:
+        with _lock:
+            if not _capturing:  # else somebody came meanwhile, and counts on the routers
+                if type(sys.stdout) is _Router:
+                    sys.stdout = sys.stdout.stream
+                if type(sys.stderr) is _Router:
+                    sys.stderr = sys.stderr.stream
+    printer.outer = None

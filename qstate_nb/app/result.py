@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import UUID, uuid5
+
+import msgspec
 
 from qstate_nb.core.formats import message, short
 
@@ -16,17 +17,33 @@ if TYPE_CHECKING:
 Status: TypeAlias = Literal["new", "process", "success", "error", "cancel"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # arguments may be unhashable; gather() hashes
-class TaskResult:
-    """How a call ended; the fields that QTasks has, and a few more.
+def call_uuid(namespace: UUID, number: int, created: int) -> UUID:
+    """The identity of a call, the same whenever it is asked for: few do, and to make one for each call takes long.
 
     Args:
+        namespace: of the app.
+        number: of the call in its app.
+        created: when it was made, as of `time.time_ns`: a forked process has the same namespace and numbers.
+    """
+    return uuid5(namespace, f"{number} {created}")
+
+
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+def moment(nanoseconds: int) -> datetime.datetime:
+    """The time, in UTC, that `time.time_ns` gave as so many nanoseconds."""
+    return _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1_000)
+
+
+class TaskResult(msgspec.Struct, frozen=True, eq=False):  # arguments may be unhashable; gather() hashes
+    """How a call ended; what QTasks' results have, and a few more.
+
+    Attributes:
         status: ``success``, ``error`` or ``cancel``.
-        uuid: identity of the call.
         priority: the task's.
         task_name: the task's name.
         args, kwargs: what the caller gave.
-        created_at, updated_at: when the call was made and when it ended, in UTC.
         returning: what the task returned.
         traceback: of the exception that ended it, with the user's own frames.
         call: number of the call in its app, from 1.
@@ -38,18 +55,33 @@ class TaskResult:
     """
 
     status: Status
-    uuid: uuid.UUID
     priority: int
     task_name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    created_at: datetime.datetime
-    updated_at: datetime.datetime
     returning: Any
     traceback: str | None
     call: int
     output: str
-    exception: BaseException | None = field(repr=False)
+    exception: BaseException | None
+    _namespace: UUID
+    _created: int
+    _updated: int
+
+    @property
+    def uuid(self) -> UUID:
+        """Identity of the call."""
+        return call_uuid(self._namespace, self.call, self._created)
+
+    @property
+    def created_at(self) -> datetime.datetime:
+        """When the call was made, in UTC."""
+        return moment(self._created)
+
+    @property
+    def updated_at(self) -> datetime.datetime:
+        """When the call ended, in UTC."""
+        return moment(self._updated)
 
     def unwrap(self) -> Any:
         """What the task returned.

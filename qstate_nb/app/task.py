@@ -6,15 +6,16 @@ import enum
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qstate_nb.app.nesting import run_blocking
 from qstate_nb.app.result import TaskResult
-from qstate_nb.app.runner import perform
+from qstate_nb.app.runner import perform, performer
+from qstate_nb.core.binding import Injection
 from qstate_nb.core.formats import short
-from qstate_nb.core.inject import POSITIONAL, VARIADIC, Function, Injection, innermost, is_async
+from qstate_nb.core.inject import POSITIONAL, VARIADIC, Function, innermost, is_async
 from qstate_nb.errors import ArgumentError, NotFoundError, TaskDefinitionError
 
 if TYPE_CHECKING:
@@ -105,19 +106,17 @@ class Task:
         self.is_async = is_async(_outermost(function)) or is_async(innermost(function))
         first = injection.parameters[:1]
         self.takes_handle = bool(first) and first[0].kind in POSITIONAL
+        self.perform = performer(self)
         self.parameters = injection.parameters[1:] if options.echo else injection.parameters
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """A coroutine that runs a call, shows what it prints, and returns what it returns or raises what it raises.
 
         A sync task runs in a thread meanwhile.
         """
-        return self._called(args, kwargs)
-
-    async def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         __tracebackhide__ = True
         call = self.app.new_call(self, args, kwargs, echo=True)
-        return (await perform(call)).unwrap()
+        return (await self.perform(call)).unwrap()
 
     def __get__(self, instance: object, owner: type | None = None) -> Task:
         """The task of an object of the class that it was defined in, as with a method."""

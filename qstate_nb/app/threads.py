@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from qstate_nb.core.stopping import stop_point
+from qstate_nb.core.stopping import StopPoint, stop_point, stops
 
 T = TypeVar("T")
 
@@ -58,7 +58,10 @@ def in_thread(function: Callable[[], T], *, name: str, end: Future[T] | None = N
 _UNSAFE_INNERMOST = frozenset(
     {"_weakrefset", "weakref", "threading", "logging", "contextlib", "qstate_nb.app.threads"}
 )
-_UNSAFE_ANYWHERE = frozenset({"qstate_nb.core.registry", "qstate_nb.core.subscribers", "qstate_nb.app.output"})
+_UNSAFE_ANYWHERE = frozenset(
+    {f"qstate_nb.core.{name}" for name in ("buckets", "frames", "store", "subscribers", "transactions", "waiting")}
+    | {"qstate_nb.app.output"}
+)
 
 # But these wait in C most of the time, and are written to be interrupted there; from 3.13 on ``join`` is, too.
 _WAITS: dict[types.CodeType, str] = {
@@ -105,7 +108,7 @@ def _handles_stop(thread: int) -> bool:
     return isinstance(active[1] if isinstance(active, tuple) else active, asyncio.CancelledError)  # 3.11: a tuple
 
 
-class Stoppable:
+class Stoppable(StopPoint):
     """A block of code in one thread that other threads can stop.
 
         with stoppable:
@@ -127,11 +130,12 @@ class Stoppable:
                 raise asyncio.CancelledError
             self._thread = threading.get_ident()
         _here.block = self
-        self._token = stop_point.set(self._check)
+        self._token = stop_point.set(self)
 
     def __exit__(self, *exc_info: object) -> None:
         with self._lock:  # a stop that was sent before arrives in here at the latest
             self._thread = None
+            stops.discard(self)
         stop_point.reset(self._token)
         _here.block = None
 
@@ -141,12 +145,14 @@ class Stoppable:
             if self._is_stopped:
                 return
             self._is_stopped = True
+            if self._thread is not None:
+                stops.add(self)
             for instead in self._holds:
                 instead()
             self._send_if_safe()
         threading.Thread(target=self._see_it_through, name="qstate stop", daemon=True).start()
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise a stop that has not been sent yet; before an op that does no harm."""
         if not self._is_stopped:
             return
@@ -177,6 +183,10 @@ class Stoppable:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread), ctypes.py_object(asyncio.CancelledError)
             )
+
+    def waiting(self, wake: Callable[[], object]) -> AbstractContextManager[None]:
+        """As `holding`, in its own thread; a thread that only got its context is not stopped with it."""
+        return self.holding(wake) if self._thread == threading.get_ident() else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def holding(self, instead: Callable[[], object]) -> Iterator[None]:

@@ -33,7 +33,7 @@ class SyncStateRegistry:
         self.registry = default_registry() if registry is None else registry
 
     def _state(self, state_cls: type) -> State:
-        return State.linked(self.registry, self.registry.key(state_cls))
+        return State.linked(self.registry.bucket(self.registry.key(state_cls)))
 
     def get(self, state_cls: type, key: str | None, default: Any = None) -> Any:
         """As `State.get`."""
@@ -53,7 +53,8 @@ class SyncStateRegistry:
         Raises:
             StateKeyError: a key of *mapping* is not a str.
         """
-        return self._state(state_cls)._update(mapping)
+        state = self._state(state_cls)
+        return state.update(**{state._checked(key): value for key, value in mapping.items()})
 
     def delete(self, state_cls: type, key: str) -> None:
         """As `State.delete`."""

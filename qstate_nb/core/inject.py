@@ -11,14 +11,15 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeAlias, Union
 
+from qstate_nb.core.binding import Injection, Scope, ScopedState, Slot
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import AsyncState, StateBase
 from qstate_nb.errors import (
     InjectionError,
+    NotFoundError,
     StateNameError,
     UnresolvedAnnotationError,
     WrongColourError,
@@ -74,74 +75,6 @@ def is_async(function: Function) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """A parameter that can be given by position; *state* is what to inject, if anything."""
-
-    name: str
-    positional_only: bool
-    default: Any
-    state: StateBase | None
-
-
-@dataclass(frozen=True, slots=True)
-class Injection:
-    """How the State objects get into the calls of one function.
-
-    Args:
-        parameters: the other parameters, those that a caller gives, with evaluated annotations.
-        states: parameter name → State object.
-    """
-
-    parameters: tuple[inspect.Parameter, ...]
-    states: Mapping[str, StateBase]
-    _slots: tuple[_Slot, ...]
-    _keyword_only: tuple[str, ...]
-
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments for the function: the caller's, and a State object wherever he gave none himself.
-
-        Raises:
-            TypeError: a positional-only argument before a positional-only State is missing.
-        """
-        named = dict(kwargs)
-        if not self.states:
-            return args, named
-        given: list[Any] = []
-        index = 0
-        for slot in self._slots:
-            more = index < len(args)
-            if more and (slot.state is None or self._is_given(slot, args[index], named)):
-                given.append(args[index])
-                index += 1
-            elif slot.state is None:
-                if slot.positional_only:
-                    given.append(_default_of(slot))
-            elif not slot.positional_only and slot.name in named:
-                if more:
-                    given.append(named.pop(slot.name))
-            elif more or slot.positional_only:
-                given.append(slot.state)
-            else:
-                named[slot.name] = slot.state
-        for name in self._keyword_only:
-            named.setdefault(name, self.states[name])
-        return (*given, *args[index:]), named
-
-    @staticmethod
-    def _is_given(slot: _Slot, argument: object, named: Mapping[str, Any]) -> bool:
-        """Tell whether the caller gives the State of *slot* by position; a redefined class counts by name."""
-        if not isinstance(argument, StateBase) or (not slot.positional_only and slot.name in named):
-            return False
-        return isinstance(argument, type(slot.state)) or repr(argument) == repr(slot.state)
-
-
-def _default_of(slot: _Slot) -> Any:
-    if slot.default is inspect.Parameter.empty:
-        raise TypeError(f"missing a required positional argument: {slot.name!r}")
-    return slot.default
-
-
 class StatePlugin:
     """Gives a task engine the power to inject State objects into task functions.
 
@@ -179,38 +112,61 @@ class StatePlugin:
         """
         task = task or name_of(function)
         parameters = list(_parameters(function, task))
-        states: dict[str, StateBase] = {}
+        states: dict[str, StateBase | ScopedState] = {}
         for parameter in parameters:
-            cls = _state_class(parameter, task)
+            where = f"task {task!r}, parameter {parameter.name!r}"
+            cls, scope = _state_class(parameter, where)
             if cls is not None and not isinstance(parameter.default, StateBase):
-                states[parameter.name] = self._state_for(cls, parameter.name, function, task)
+                _check_colour(cls, function, where)
+                states[parameter.name] = self._state_for(cls, scope, where)
+        for name, state in states.items():
+            if isinstance(state, ScopedState):
+                _check_scope(state, [p for p in parameters if p.name not in states], name, task)
+        fixed = {name: state for name, state in states.items() if isinstance(state, StateBase)}
+        has_scopes = len(fixed) < len(states)
+        has_positional_only = any(p.kind is _POSITIONAL_ONLY for p in parameters)
         return Injection(
             parameters=tuple(p for p in parameters if p.name not in states),
             states=states,
-            _slots=tuple(
-                _Slot(p.name, p.kind is _POSITIONAL_ONLY, p.default, states.get(p.name))
+            slots=tuple(
+                Slot(p.name, p.kind is _POSITIONAL_ONLY, p.default, states.get(p.name))
                 for p in parameters
                 if p.kind in POSITIONAL
             ),
-            _keyword_only=tuple(p.name for p in parameters if p.name in states and p.kind not in POSITIONAL),
+            keyword_only=tuple(p.name for p in parameters if p.name in states and p.kind not in POSITIONAL),
+            has_scopes=has_scopes,
+            ready=None if has_scopes or has_positional_only else fixed,
         )
 
-    def _state_for(self, cls: type[StateBase], name: str, function: Function, task: str) -> StateBase:
-        where = f"task {task!r}, parameter {name!r}"
-        wants_async = is_async(innermost(function))
-        if wants_async is not issubclass(cls, AsyncState):
-            colour, base, cure = (
-                ("async", "State", f"derive {cls.__name__} from AsyncState, or make it a plain def")
-                if wants_async
-                else ("sync", "AsyncState", f"derive {cls.__name__} from State, or make it async def")
-            )
-            raise WrongColourError(
-                f"{where}: the task is {colour}, but {cls.__name__} is a subclass of {base}; {cure}"
-            )
+    def _state_for(self, cls: type[StateBase], scope: Scope | None, where: str) -> StateBase | ScopedState:
         try:
-            return self.registry.state(cls)
+            if scope is None:
+                return self.registry.state(cls)
+            self.registry.introduce(cls)
         except StateNameError as error:
             raise StateNameError(f"{where}: {error}") from None
+        return ScopedState(self.registry, cls, scope, where)
+
+
+def _check_colour(cls: type[StateBase], function: Function, where: str) -> None:
+    wants_async = is_async(innermost(function))
+    if wants_async is not issubclass(cls, AsyncState):
+        colour, base, cure = (
+            ("async", "State", f"derive {cls.__name__} from AsyncState, or make it a plain def")
+            if wants_async
+            else ("sync", "AsyncState", f"derive {cls.__name__} from State, or make it async def")
+        )
+        raise WrongColourError(f"{where}: the task is {colour}, but {cls.__name__} is a subclass of {base}; {cure}")
+
+
+def _check_scope(state: ScopedState, parameters: list[inspect.Parameter], name: str, task: str) -> None:
+    known = [p.name for p in parameters if p.kind not in VARIADIC]
+    by = state.scope.by
+    if isinstance(by, str) and by not in known:
+        hint = NotFoundError(f"parameter of task {task!r} called", by, known)
+        raise InjectionError(
+            f"task {task!r}, parameter {name!r}: Scope({by!r}) takes its value from an argument, but {hint}"
+        )
 
 
 def _parameters(function: Function, task: str) -> Iterator[inspect.Parameter]:
@@ -272,27 +228,31 @@ def _enclosing_names(function: Function) -> dict[str, Any]:
     return names
 
 
-def _state_class(parameter: inspect.Parameter, task: str) -> type[StateBase] | None:
+def _state_class(parameter: inspect.Parameter, where: str) -> tuple[type[StateBase] | None, Scope | None]:
+    """The State class that a parameter's annotation names, and the scope that goes with it."""
     if parameter.kind in VARIADIC:  # whatever the caller gives
-        return None
-    found = list(dict.fromkeys(_state_classes(parameter.annotation)))
+        return None, None
+    marks = list(_marks(parameter.annotation))
+    found = list(dict.fromkeys(mark for mark in marks if isinstance(mark, type) and issubclass(mark, StateBase)))
+    scopes = [mark for mark in marks if isinstance(mark, Scope)]
     if len(found) > 1:
         names = " and ".join(cls.__name__ for cls in found)
-        raise InjectionError(
-            f"task {task!r}, parameter {parameter.name!r}: the annotation names {names}; "
-            "declare one parameter for each State"
-        )
-    return found[0] if found else None
+        raise InjectionError(f"{where}: the annotation names {names}; declare one parameter for each State")
+    if Scope in marks or len(scopes) > 1 or (scopes and not found):
+        raise InjectionError(f"{where}: write one scope, for a State: Annotated[Signup, Scope('chat_id')]")
+    return (found[0] if found else None), (scopes[0] if scopes else None)
 
 
-def _state_classes(annotation: Any) -> Iterator[type[StateBase]]:
+def _marks(annotation: Any) -> Iterator[Any]:
+    """The State classes and the scopes in an annotation."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        yield from _state_classes(annotation.__origin__)
+        yield from _marks(annotation.__origin__)
+        yield from (mark for mark in annotation.__metadata__ if isinstance(mark, Scope) or mark is Scope)
     elif origin is Union or origin is types.UnionType:
         for member in typing.get_args(annotation):
-            yield from _state_classes(member)
+            yield from _marks(member)
     elif type(annotation).__name__ == "TypeAliasType":  # `type Alias = …`, from Python 3.12 on
-        yield from _state_classes(annotation.__value__)
+        yield from _marks(annotation.__value__)
     elif isinstance(origin or annotation, type) and issubclass(origin or annotation, StateBase):
         yield origin or annotation  # the origin of a generic class, as in Signup[int]

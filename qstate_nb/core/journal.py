@@ -1,8 +1,8 @@
 """Events: who changed what, when, from which value to which.
 
-An `Event` is made by the store in the same step that changes the data. The actor comes from a context variable
-that the app sets for each call and the notebook for each cell, so it follows the code across awaits and into
-threads that were given the context.
+A record of it is made by the store in the same step that changes the data; an `Event` shows it. The actor comes from
+a context variable that the app sets for each call and the notebook for each cell, so it follows the code across
+awaits and into threads that were given the context.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ class _Absent(enum.Enum):
 
 ABSENT: Final = _Absent.ABSENT
 """Stands for the value of a field that is not there."""
-
-StoredChange: TypeAlias = tuple[str, Any, Any]
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -61,42 +59,75 @@ current_actor: ContextVar[Actor] = ContextVar("qstate_nb.current_actor", default
 
 
 class Change(NamedTuple):
-    """One field of an event: its value before and after, `ABSENT` where it was or is not there."""
+    """One field of an event: its bucket, and its value before and after, `ABSENT` where it was or is not there."""
 
+    state: StateKey
     field: str
     before: Any
     after: Any
 
 
 class Event(msgspec.Struct, frozen=True):
-    """The record of one op that changed something.
+    """The record of one op, or one transaction, that changed something.
 
     Args:
         seq: number of the event in its store, from 1, without gaps.
         time: when it was committed, in seconds since the epoch.
-        key: the bucket.
-        op: name of the op: ``set``, ``update``, ``delete`` or ``clear``.
+        op: name of the op, such as ``set``; ``transaction`` for several ops at once.
         actor: who did it.
         stored: the changes with the store's own values: read `changes` instead, which gives copies.
 
     Example:
-        >>> event = Event(1, 0.0, StateKey("Signup"), "set", Actor(), (("step", ABSENT, 1),))
-        >>> event.changes
-        (Change(field='step', before=<absent>, after=1),)
+        >>> event = Event(1, 0.0, "set", Actor(), (Change(StateKey("Signup"), "step", ABSENT, 1),))
+        >>> event
+        <Event 1: Signup set step by user>
+        >>> event.changes[0].after
+        1
     """
 
     seq: int
     time: float
-    key: StateKey
     op: str
     actor: Actor
-    stored: tuple[StoredChange, ...]
+    stored: tuple[Change, ...]
+
+    @classmethod
+    def of(cls, record: Record) -> Event:
+        """The event that a store's record stands for."""
+        seq, when, op, actor = record[:4]
+        return cls(seq, when, op, actor, changes_of(record))
+
+    @property
+    def states(self) -> tuple[StateKey, ...]:
+        """The buckets that were changed, in the order in which they were."""
+        return tuple(dict.fromkeys(change.state for change in self.stored))
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What changed, in the order in which the op changed it; the values are copies."""
-        return tuple(Change(*map(copy_value, change)) for change in self.stored)
+        """What changed, in the order in which it did; the values are copies."""
+        return tuple(
+            Change(state, field, copy_value(before), copy_value(after)) for state, field, before, after in self.stored
+        )
 
     def __repr__(self) -> str:
-        fields = ", ".join(field for field, _, _ in self.stored)
-        return f"<Event {self.seq}: {self.key} {self.op} {fields} by {self.actor}>"
+        states = self.states
+        if len(states) == 1:
+            named = f"{states[0]} {self.op} {', '.join(change.field for change in self.stored)}"
+        else:
+            named = f"{self.op} {', '.join(f'{change.state}.{change.field}' for change in self.stored)}"
+        return f"<Event {self.seq}: {named} by {self.actor}>"
+
+
+Record: TypeAlias = tuple[Any, ...]
+"""An event as a store keeps it, because a flat tuple costs the least: ``seq, time, op, actor``, and then for each
+change ``state, field, before, after``."""
+
+
+def changes_of(record: Record) -> tuple[Change, ...]:
+    """What a record says that has changed.
+
+    Example:
+        >>> changes_of((1, 0.0, "set", Actor(), StateKey("Signup"), "step", ABSENT, 1))
+        (Change(state=StateKey(name='Signup', scope=None), field='step', before=<absent>, after=1),)
+    """
+    return tuple(Change(*record[start : start + 4]) for start in range(4, len(record), 4))

@@ -1,25 +1,28 @@
-"""The registry: applies ops to a store on behalf of the current actor, and tells subscribers.
+"""The registry: gives State objects that work on its store, and tells subscribers of events.
 
-    a State's method ─► apply ─► store.transact ─► event ─► subscribers
+    a State's method ─► store.run ─► record ─► event ─► subscribers
 
-It also knows which State class has which name, so that a class that is defined again keeps its data and two
+It knows which State class has which name, so that a class that is defined again keeps its data and two
 classes of different modules can't share a bucket by accident.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from qstate_nb.core import ops
-from qstate_nb.core.journal import Event, current_actor
-from qstate_nb.core.keys import StateKey, checked_name, owner_of
+from qstate_nb.core.buckets import Bucket
+from qstate_nb.core.fields import Declared
+from qstate_nb.core.frames import current_frame
+from qstate_nb.core.journal import Event, Record
+from qstate_nb.core.keys import ScopeId, StateKey, checked_name, checked_scope, owner_of
 from qstate_nb.core.state import StateBase, StateT
-from qstate_nb.core.stopping import stop_point
 from qstate_nb.core.store import MemoryStore
 from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.errors import NotAStateError, NotFoundError, StateNameError
+
+_MOST_COMPARED = 1_000  # names, to find those that are close to a wrong one
 
 
 class StateRegistry:
@@ -44,14 +47,15 @@ class StateRegistry:
     """
 
     def __init__(self, *, max_events: int | None = 10_000) -> None:
-        self._store = MemoryStore(max_events)
         self._lock = threading.Lock()
         self._owners: dict[str, tuple[str, str]] = {}
+        self._declared: dict[str, Declared] = {}
         self._states: dict[tuple[str, str], StateBase] = {}
         self._subscribers = Subscribers[Event]()
+        self._store = MemoryStore(max_events, self._forget)
 
     def key(self, cls: type) -> StateKey:
-        """The bucket of a class, by its name.
+        """The key of a class's bucket, by its name.
 
         Raises:
             NotAStateError: *cls* is not a class.
@@ -70,20 +74,33 @@ class StateRegistry:
             )
         return StateKey(name)
 
-    def state(self, cls: type[StateT]) -> StateT:
+    def state(self, cls: type[StateT], scope: ScopeId | None = None) -> StateT:
         """The object of a State class that works on this registry: the one that tasks get injected.
+
+        Args:
+            scope: whose bucket it is, if the class's data is split: a chat, a user, an order. Such a bucket is listed
+                once something is written to it.
 
         Raises:
             NotAStateError: *cls* is not a State class.
+            ScopeError: *scope* is neither None nor a str, int or UUID.
             StateNameError: a class of another module has that name already.
+            FieldDefinitionError: a field that the class declares can't work.
         """
-        if not (isinstance(cls, type) and issubclass(cls, StateBase)):
-            raise NotAStateError(f"{cls!r} is not a State class; pass a subclass of State or AsyncState")
-        key = self.key(cls)
-        slot = (key.name, cls.__qualname__)
+        state = self._unscoped(cls)
+        if scope is not None:
+            where = cls.state_name
+            return cls.linked(self._store.bucket(StateKey(where, checked_scope(scope, where))))
+        self._store.enlist(state._bucket)
+        return state
+
+    def _unscoped(self, cls: type[StateT]) -> StateT:
+        """The object of a class without a scope: made once, and anew when the class was defined again."""
+        slot = getattr(cls, "state_name", ""), getattr(cls, "__qualname__", "")
         state = self._states.get(slot)
-        if type(state) is not cls:  # new, or the class was defined again
-            made = cls.linked(self, key)  # before the lock: the class may have an __init__ of its own
+        if type(state) is not cls:
+            self.introduce(cls)
+            made = cls.linked(self._store.bucket(StateKey(cls.state_name)))  # the class may have an __init__
             with self._lock:
                 if type(self._states.get(slot)) is not cls:  # no other thread was faster
                     self._states[slot] = made
@@ -91,43 +108,79 @@ class StateRegistry:
         assert isinstance(state, cls)
         return state
 
-    def keys(self) -> list[StateKey]:
-        """All buckets: of the State classes that were seen here, and any other that was written to."""
-        with self._lock:
-            seen = [StateKey(name) for name in self._owners]
-        return list(dict.fromkeys(seen + self._store.keys()))
+    def introduce(self, cls: type) -> None:
+        """Know a State class, without a bucket: its name, and what it declares.
 
-    def find(self, name: str) -> StateKey:
-        """The bucket with that name.
+        Raises:
+            NotAStateError, StateNameError, FieldDefinitionError: as `state` does.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, StateBase)):
+            raise NotAStateError(f"{cls!r} is not a State class; pass a subclass of State or AsyncState")
+        self.key(cls)
+        if cls.declared is not None:
+            cls.declared.types()
+            self._declared[cls.state_name] = cls.declared
+
+    def _forget(self, name: str) -> None:
+        """Free a name whose last bucket was dropped."""
+        with self._lock:
+            self._owners.pop(name, None)
+            self._states = {slot: state for slot, state in self._states.items() if slot[0] != name}
+
+    def bucket(self, key: StateKey) -> Bucket:
+        """The bucket of a key: for adapters and displays."""
+        return self._store.bucket(key)
+
+    def declared(self, name: str) -> Declared | None:
+        """The fields that the State class of that name declares; of two classes, the one that was used last."""
+        return self._declared.get(name)
+
+    def keys(self) -> list[StateKey]:
+        """All buckets: of State classes that were used here without a scope, and all others that were written to."""
+        return self._store.keys()
+
+    def names(self) -> list[str]:
+        """The names of all State classes that were used here, and of all buckets."""
+        listed = self._store.names()
+        with self._lock:
+            return list(dict.fromkeys([*self._owners, *listed]))
+
+    def find(self, name: str, *, to_write: bool = False) -> StateKey:
+        """The bucket with that name, such as ``Signup`` or ``Signup[42]``.
+
+        Args:
+            to_write: whether one will do that is not listed yet, if there is such a State.
 
         Raises:
             NotFoundError: there is none; it shows the close matches.
         """
-        known = {str(key): key for key in self.keys()}
-        if name not in known:
-            raise NotFoundError("state", name, known)
-        return known[name]
+        try:
+            key = StateKey.parse(name)
+        except StateNameError:
+            key = None
+        names = self.names()
+        if key is not None and (self._store.is_listed(key) or (to_write and key.name in names)):
+            return key
+        base = name.partition("[")[0]
+        scopes = [str(known) for known in self.keys() if known.scope is not None and known.name == base]
+        raise NotFoundError("state", name, [*names, *scopes[:_MOST_COMPARED]])
 
-    def read(self, key: StateKey, op: ops.Read, *args: Any) -> Any:
-        """Run a reading op. The result may hold stored values: copy them before you hand them out."""
-        stop_point.get()()
-        return self._store.read(key, op, *args)
+    def peek(self, key: StateKey) -> dict[str, Any]:
+        """The fields of a bucket, without waiting for a transaction that holds it: stored values, only to be shown.
 
-    def apply(self, key: StateKey, op: ops.Write, *args: Any) -> Any:
-        """Run a writing op on behalf of the current actor; subscribers hear of it after the commit."""
-        stop_point.get()()
-        result, event = self._store.transact(key, op, args, current_actor.get())
-        if event is not None and self._subscribers:
-            self._subscribers.tell(event)
-        return result
+        They are those that are committed, or, to code that takes part in that transaction, what it sees.
+        """
+        fields = self._store.peek(key, current_frame.get())
+        declared = self._declared.get(key.name)
+        return fields if declared is None else {**declared.all_defaults(), **fields}
 
-    def history(self) -> list[Event]:
-        """The events that are kept, oldest first."""
-        return self._store.history()
+    def history(self, last: int | None = None) -> list[Event]:
+        """The events that are kept, oldest first: all, or the *last* ones."""
+        return self._store.history(last)
 
-    def writers(self, key: StateKey) -> dict[str, Event]:
-        """For each field of a bucket, the event that last wrote it."""
-        return self._store.writers(key)
+    def writers(self, key: StateKey, fields: Iterable[str] | None = None) -> dict[str, Event]:
+        """For each field of a bucket, or each of *fields*, the event that last wrote it."""
+        return self._store.writers(key, fields)
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
         """Call *subscriber* with each event from now on, until the returned function is called.
@@ -135,7 +188,18 @@ class StateRegistry:
         It is called after the commit, in the thread that made the change, so events of different threads can
         come out of order (their ``seq`` tells). An exception in it is logged and harms nobody.
         """
-        return self._subscribers.add(subscriber)
+        unsubscribe = self._subscribers.add(subscriber)
+        self._store.listener = self._tell
+
+        def remove() -> None:
+            unsubscribe()
+            if not self._subscribers:
+                self._store.listener = None
+
+        return remove
+
+    def _tell(self, record: Record) -> None:
+        self._subscribers.tell(Event.of(record))
 
 
 _default_lock = threading.Lock()

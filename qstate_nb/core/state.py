@@ -1,97 +1,133 @@
 """`State` and `AsyncState`: what a task uses.
 
-Both are thin facades over one registry: a method checks the key, copies values in or out, and hands a pure op to
-the registry. Nothing of it waits in the memory store, so `AsyncState` calls it inline and the two colours can work
-on the same bucket.
+Both are thin facades over a bucket: a method checks its arguments, copies values in or out, and runs a pure op in
+the store. Nothing of it waits in the memory store, unless a transaction of somebody else holds the bucket, so the two
+colours can work on the same one. What is common and simple goes the shortest way: a `get` of an immutable value reads
+it off the open bucket, a `set` of one goes to `Bucket.put`.
 
 Objects come from the registry: injected into a task, or from ``app.state(Signup)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from qstate_nb.core import ops
-from qstate_nb.core.journal import ABSENT
+from qstate_nb.core.buckets import CLOSED, Bucket
+from qstate_nb.core.fields import Declared, Rules, declared_by
+from qstate_nb.core.frames import current_frame
+from qstate_nb.core.journal import ABSENT, Record
 from qstate_nb.core.keys import StateKey, checked_name
-from qstate_nb.core.values import copy_value
+from qstate_nb.core.stopping import stop_point, stops
+from qstate_nb.core.store import MUST_WAIT
+from qstate_nb.core.transactions import Transaction, mutate, perform
+from qstate_nb.core.values import IMMUTABLE, copy_value
+from qstate_nb.core.waiting import wait_in_loop, wait_in_thread
 from qstate_nb.errors import StateKeyError, UnlinkedStateError
 
 if TYPE_CHECKING:
     from typing import Self
 
-
-class OpRunner(Protocol):
-    """What a State needs of its registry."""
-
-    def read(self, key: StateKey, op: ops.Read, *args: Any) -> Any:
-        """Run a reading op."""
-
-    def apply(self, key: StateKey, op: ops.Write, *args: Any) -> Any:
-        """Run a writing op."""
+_AT_ONCE = IMMUTABLE - {type(None)}  # None may mean that nothing was found
 
 
 class _Unlinked:
-    """Stands in for the registry of a State object that was made by hand."""
+    """Stands in for the bucket of a State object that was made by hand."""
 
-    def read(self, key: StateKey, *_: Any) -> NoReturn:
+    open = CLOSED
+
+    def __init__(self, key: StateKey) -> None:
+        self.key = key
+
+    @property
+    def store(self) -> NoReturn:
         raise UnlinkedStateError(
-            f"this {key} object was made by hand and has no data; "
-            f"declare a task parameter `state: {key}`, or use app.state({key})"
+            f"this {self.key} object was made by hand and has no data; "
+            f"declare a task parameter `state: {self.key}`, or use app.state({self.key})"
         )
-
-    apply = read
 
 
 class StateBase:
-    """What both colours share: a name, and the link to a registry."""
+    """What both colours share: a name, declared fields, and the link to a bucket."""
 
     state_name: ClassVar[str] = "StateBase"
-    _registry: OpRunner = _Unlinked()
-    _key: StateKey
+    declared: ClassVar[Declared | None] = None
+    _bucket: Any  # a Bucket, or `_Unlinked`
+    _rules: Rules
 
-    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, strict: bool | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.state_name = checked_name(cls.__name__ if name is None else name)
-        cls._key = StateKey(cls.state_name)
+        cls.declared = declared_by(cls, cls.declared, strict=strict)
+        cls._bucket = _Unlinked(StateKey(cls.state_name))
+        cls._rules = Rules(cls._bucket.key, cls.declared)
 
     @classmethod
-    def linked(cls, registry: OpRunner, key: StateKey) -> Self:
-        """Make an object that works on the bucket *key* of *registry*: for registries and adapters."""
+    def linked(cls, bucket: Bucket, declared: Declared | None = None) -> Self:
+        """Make an object that works on a bucket: for registries and adapters.
+
+        Args:
+            declared: the fields, by default those of the class.
+
+        Raises:
+            FieldDefinitionError: a declared field can't work.
+        """
+        declared = cls.declared if declared is None else declared
         state = cls()
-        state._registry, state._key = registry, key
+        state._bucket = bucket
+        state._rules = Rules(bucket.key, declared)
+        if declared is None:
+            state._put, state._put_all = bucket.put, bucket.put_all  # type: ignore[method-assign]
+        else:
+            declared.types()  # so that what is wrong with them is said before anything runs
         return state
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: State {str(self._key)!r}>"
+        return f"<{type(self).__name__}: State {str(self._bucket.key)!r}>"
+
+    def _put(self, key: str, value: Any, op: str = "set") -> Record | None:
+        """Stands for `Bucket.put`, which an object has whose class declares no fields."""
+
+    def _put_all(self, values: dict[str, Any]) -> dict[str, Any] | None:
+        """Stands for `Bucket.put_all`."""
+
+    def transaction(self, *, timeout: float | None = None) -> Transaction:
+        """Make several ops on this State happen together or not at all; see `qstate_nb.transaction`.
+
+        Args:
+            timeout: seconds to wait for others to let go of it; None waits as long as it takes.
+        """
+        return Transaction([self], timeout)
+
+    def _try(self, op: ops.Op, *args: Any) -> Any:
+        """Run an op, unless it `MUST_WAIT`."""
+        return self._bucket.store.run(self._bucket, op, args, current_frame.get())
 
     def _checked(self, key: object) -> str:
         if isinstance(key, str):
-            return key if type(key) is str else str.__str__(key)  # the member of a str Enum is stored as its text
-        raise StateKeyError(f"a key of State {self._key} must be a str, not {key!r} ({type(key).__name__})")
+            text = key if type(key) is str else str.__str__(key)  # the member of a str Enum is stored as its text
+            return text if self._rules.declared is None else self._rules.known(text)
+        raise StateKeyError(f"a key of State {self._bucket.key} must be a str, not {key!r} ({type(key).__name__})")
 
-    def _get(self, key: str | None, default: Any) -> Any:
-        if key is None:
-            return self._get_all()
-        value = self._registry.read(self._key, ops.get, self._checked(key))
-        return default if value is ABSENT else copy_value(value)
+    def _valued(self, key: str, value: Any) -> Any:
+        """A copy of a value that *key* may have."""
+        copied = copy_value(value)
+        if self._rules.declared is not None:
+            self._rules.check(key, copied)
+        return copied
 
-    def _get_all(self) -> dict[str, Any]:
-        return copy_fields(self._registry.read(self._key, ops.get_all))
+    def _found(self, value: Any, key: str, default: Any) -> Any:
+        return self._rules.default(key, default) if value is ABSENT else copy_value(value)
 
-    def _set(self, key: str, value: Any) -> None:
-        self._registry.apply(self._key, ops.set_, self._checked(key), copy_value(value))
+    def _all(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return self._rules.complete(fields if self._bucket.is_plain else copy_fields(fields))
 
-    def _update(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        stored = {self._checked(key): copy_value(value) for key, value in values.items()}
-        return copy_fields(self._registry.apply(self._key, ops.update, stored))
-
-    def _delete(self, key: str) -> None:
-        self._registry.apply(self._key, ops.delete, self._checked(key))
-
-    def _clear(self) -> None:
-        self._registry.apply(self._key, ops.clear)
+    def _values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: self._valued(key, value)
+            for key, value in zip(map(self._checked, values), values.values(), strict=True)
+        }
 
 
 def copy_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,58 +145,117 @@ StateT = TypeVar("StateT", bound=StateBase)
 class State(StateBase):
     """Shared key/value data for sync tasks; subclass it to give the data a name.
 
-    The subclass's name is its identity; ``class Signup(State, name="signup")`` gives another one.
+    The subclass's name is its identity; ``class Signup(State, name="signup")`` gives another one. Its annotations
+    declare fields, with their types and defaults; with ``strict=True`` there are no others.
+
+    All methods may raise `StateKeyError` (a key is not a str), `StateValueError` (a value can't be copied; see
+    `copy_value`), `FieldTypeError` (a value is not of the type that a field declares), `NotFoundError` (a strict
+    class doesn't declare the key), and, where they have to wait for another's transaction, `DeadlockError` and
+    `WouldBlockError`. Nothing is changed then.
 
     Example:
         >>> from qstate_nb import StateRegistry
         >>> class Signup(State):
-        ...     pass
+        ...     step: int = 0
         >>> state = StateRegistry().state(Signup)
         >>> state.set("state", "await_phone")
-        >>> state.update(step=1, prompt="Enter phone number")
-        {'state': 'await_phone', 'step': 1, 'prompt': 'Enter phone number'}
+        >>> state.increment("step")
+        1
+        >>> state.update(prompt="Enter phone number")
+        {'step': 1, 'state': 'await_phone', 'prompt': 'Enter phone number'}
     """
 
     def get(self, key: str | None = None, default: Any = None) -> Any:
-        """A copy of the value of *key*, or *default* if there is none; of all fields if *key* is None.
-
-        Raises:
-            StateKeyError: *key* is not a str.
-        """
-        return self._get(key, default)
+        """A copy of the value of *key*, or *default* if there is none; of all fields if *key* is None."""
+        try:
+            value = self._bucket.open.get(key)
+            if type(value) in _AT_ONCE:
+                return value
+        except TypeError:  # the key can't be hashed; what is wrong with it is said below
+            pass
+        if key is None:
+            return self.get_all()
+        key = self._checked(key)
+        return self._found(self._run(ops.get, key), key, default)
 
     def get_all(self) -> dict[str, Any]:
-        """A new dict of all fields, in the order in which they were first set; the values are copies."""
-        return self._get_all()
+        """A new dict of copies of all fields: first the declared ones, then in the order of their first set."""
+        return self._all(self._run(ops.get_all))
 
     def set(self, key: str, value: Any) -> None:
-        """Give *key* a copy of *value*.
-
-        Raises:
-            StateKeyError: *key* is not a str.
-            StateValueError: *value* can't be copied; see `copy_value`.
-        """
-        self._set(key, value)
+        """Give *key* a copy of *value*."""
+        if stops or self._put(key, value) is None:
+            key = self._checked(key)
+            self._run(ops.set_, key, self._valued(key, value))
 
     def update(self, /, **values: Any) -> dict[str, Any]:
-        """Give several keys a value at once and return all fields as they are then.
-
-        Raises:
-            StateValueError: a value can't be copied; see `copy_value`.
-        """
-        return self._update(values)
+        """Give several keys a value at once and return all fields as they are then."""
+        fields = None if stops else self._put_all(values)
+        return self._all(self._run(ops.update, self._values(values)) if fields is None else fields)
 
     def delete(self, key: str) -> None:
-        """Remove *key*; nothing happens if it is not there.
-
-        Raises:
-            StateKeyError: *key* is not a str.
-        """
-        self._delete(key)
+        """Remove *key*; nothing happens if it is not there."""
+        self._run(ops.delete, self._checked(key))
 
     def clear(self) -> None:
-        """Remove all fields, as one event."""
-        self._clear()
+        """Remove all fields, as one event; those with a declared default have that again."""
+        self._run(ops.clear)
+
+    def drop(self) -> None:
+        """Remove all fields, and the bucket's name from the lists; a write brings it back."""
+        self._run(ops.drop)
+
+    def contains(self, key: str) -> bool:
+        """Whether *key* has a value, be it a declared default."""
+        key = self._checked(key)
+        return self._found(self._run(ops.get, key), key, ABSENT) is not ABSENT
+
+    def keys(self) -> list[str]:
+        """The keys that have a value, in the order of `get_all`."""
+        return list(self._rules.complete(self._run(ops.get_all)))
+
+    def increment(self, key: str, by: Any = 1) -> Any:
+        """Add *by* to the number at *key*, which counts as 0 if there is none, and return the sum.
+
+        Raises:
+            FieldTypeError: one of the two is no number.
+        """
+        record = None if stops else self._put(key, by, "increment")
+        return self._run(ops.increment, self._checked(key), by, self._rules) if record is None else record[7]
+
+    def append(self, key: str, item: Any) -> None:
+        """Add a copy of *item* to the end of the list at *key*, which counts as empty if there is none.
+
+        Raises:
+            FieldTypeError: the value is no list.
+        """
+        self._run(ops.append, self._checked(key), copy_value(item), self._rules)
+
+    def setdefault(self, key: str, value: Any = None) -> Any:
+        """Give *key* a copy of *value* if it has none, and return the value that it has then."""
+        key = self._checked(key)
+        return copy_value(self._run(ops.setdefault, key, self._valued(key, value), self._rules))
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        """Remove *key* and return the value that it had, or *default* if there was none."""
+        key = self._checked(key)
+        return self._found(self._run(ops.pop, key), key, default)
+
+    def mutate(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        """Give *key* what *function* makes of its value, or of *default*, and return that.
+
+        Others wait meanwhile. If *function* raises, that is raised here and nothing is changed.
+
+        Raises:
+            FieldTypeError: *function* is async.
+        """
+        return wait_in_thread(mutate(self._bucket, self._checked(key), function, default, self._rules))
+
+    def _run(self, op: ops.Op, *args: Any) -> Any:
+        if stops:
+            stop_point.get().check()
+        result = self._try(op, *args)
+        return result if result is not MUST_WAIT else wait_in_thread(perform(self._bucket, op, args))
 
 
 SyncState = State
@@ -169,7 +264,8 @@ SyncState = State
 class AsyncState(StateBase):
     """Shared key/value data for async tasks; subclass it to give the data a name.
 
-    The subclass's name is its identity; ``class Signup(AsyncState, name="signup")`` gives another one.
+    All is as in `State`, with ``await``. An op waits only while another's transaction holds the bucket, and never
+    blocks the event loop.
 
     Example:
         >>> import asyncio
@@ -183,24 +279,81 @@ class AsyncState(StateBase):
 
     async def get(self, key: str | None = None, default: Any = None) -> Any:
         """As `State.get`."""
-        return self._get(key, default)
+        try:
+            value = self._bucket.open.get(key)
+            if type(value) in _AT_ONCE:
+                return value
+        except TypeError:
+            pass
+        if key is None:
+            return await self.get_all()
+        key = self._checked(key)
+        value = self._try(ops.get, key)  # not `_run`: one coroutine less
+        if value is MUST_WAIT:
+            value = await wait_in_loop(perform(self._bucket, ops.get, (key,)))
+        return self._found(value, key, default)
 
     async def get_all(self) -> dict[str, Any]:
         """As `State.get_all`."""
-        return self._get_all()
+        return self._all(await self._run(ops.get_all))
 
     async def set(self, key: str, value: Any) -> None:
         """As `State.set`."""
-        self._set(key, value)
+        if self._put(key, value) is None:
+            key = self._checked(key)
+            value = self._valued(key, value)
+            if self._try(ops.set_, key, value) is MUST_WAIT:
+                await wait_in_loop(perform(self._bucket, ops.set_, (key, value)))
 
     async def update(self, /, **values: Any) -> dict[str, Any]:
         """As `State.update`."""
-        return self._update(values)
+        fields = self._put_all(values)
+        return self._all(await self._run(ops.update, self._values(values)) if fields is None else fields)
 
     async def delete(self, key: str) -> None:
         """As `State.delete`."""
-        self._delete(key)
+        await self._run(ops.delete, self._checked(key))
 
     async def clear(self) -> None:
         """As `State.clear`."""
-        self._clear()
+        await self._run(ops.clear)
+
+    async def drop(self) -> None:
+        """As `State.drop`."""
+        await self._run(ops.drop)
+
+    async def contains(self, key: str) -> bool:
+        """As `State.contains`."""
+        key = self._checked(key)
+        return self._found(await self._run(ops.get, key), key, ABSENT) is not ABSENT
+
+    async def keys(self) -> list[str]:
+        """As `State.keys`."""
+        return list(self._rules.complete(await self._run(ops.get_all)))
+
+    async def increment(self, key: str, by: Any = 1) -> Any:
+        """As `State.increment`."""
+        record = self._put(key, by, "increment")
+        return await self._run(ops.increment, self._checked(key), by, self._rules) if record is None else record[7]
+
+    async def append(self, key: str, item: Any) -> None:
+        """As `State.append`."""
+        await self._run(ops.append, self._checked(key), copy_value(item), self._rules)
+
+    async def setdefault(self, key: str, value: Any = None) -> Any:
+        """As `State.setdefault`."""
+        key = self._checked(key)
+        return copy_value(await self._run(ops.setdefault, key, self._valued(key, value), self._rules))
+
+    async def pop(self, key: str, default: Any = None) -> Any:
+        """As `State.pop`."""
+        key = self._checked(key)
+        return self._found(await self._run(ops.pop, key), key, default)
+
+    async def mutate(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        """As `State.mutate`; *function* is a plain one."""
+        return await wait_in_loop(mutate(self._bucket, self._checked(key), function, default, self._rules))
+
+    async def _run(self, op: ops.Op, *args: Any) -> Any:
+        result = self._try(op, *args)
+        return result if result is not MUST_WAIT else await wait_in_loop(perform(self._bucket, op, args))

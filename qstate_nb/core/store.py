@@ -1,32 +1,37 @@
 """The memory store: the buckets of one process and their journal.
 
 What it promises: an op is atomic on its bucket and its event gets the next sequence number in the same step,
-never data without its event or the reverse; the lock is held for that step alone and never while anybody waits,
-so any number of threads and event loops can share a store.
+never data without its event or the reverse. The lock is held for such a step alone and never while anybody waits,
+so any number of threads and event loops can share a store. A `get` of a bucket that is open takes no lock: it reads
+one field, and a field changes in one step.
 """
 
 from __future__ import annotations
 
 import threading
-import time
+import weakref
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from time import time
+from typing import Any, Final, TypeAlias, TypeVar
 
-from qstate_nb.core.journal import ABSENT, Actor, Event
+from qstate_nb.core import ops
+from qstate_nb.core.buckets import CLOSED, Bucket
+from qstate_nb.core.frames import Frame
+from qstate_nb.core.journal import ABSENT, Event, Record, changes_of, current_actor
 from qstate_nb.core.keys import StateKey
-from qstate_nb.core.ops import Read, Write
+from qstate_nb.core.ops import Changes, Op
+from qstate_nb.core.values import IMMUTABLE
 from qstate_nb.errors import ReentrantError
 
 T = TypeVar("T")
 
+Changed: TypeAlias = Sequence[tuple[Bucket, Changes]]
 
-class _Bucket:
-    __slots__ = ("fields", "writers")
+_NAMES: Final = {op: name.rstrip("_") for name, op in vars(ops).items() if callable(op)}
 
-    def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
-        self.writers: dict[str, Event] = {}
+MUST_WAIT: Final = object()
+"""What `MemoryStore.run` gives for an op on a bucket that somebody else holds."""
 
 
 class MemoryStore:
@@ -37,104 +42,231 @@ class MemoryStore:
 
     Args:
         max_events: how many events to keep, at least 1; the oldest are dropped first. None keeps all.
+        on_last_drop: is called, inside the step, when the last bucket of a name is dropped.
+
+    Attributes:
+        listener: is called with the record of each event after its commit, in the thread that made it.
 
     Raises:
         ValueError: *max_events* is not such a number.
     """
 
-    def __init__(self, max_events: int | None = 10_000) -> None:
+    def __init__(self, max_events: int | None = 10_000, on_last_drop: Callable[[str], object] = str) -> None:
         if max_events is not None and max_events < 1:
             raise ValueError(f"max_events must be at least 1, or None to keep all, not {max_events}")
-        self._lock = threading.RLock()
-        self._busy = False
-        self._buckets: dict[StateKey, _Bucket] = {}
-        self._journal: deque[Event] = deque(maxlen=max_events)
-        self._seq = 0
-        self._pending: tuple[_Bucket, Event] | None = None
+        self.lock = threading.RLock()
+        self.is_busy = False
+        self.journal: deque[Record] = deque(maxlen=max_events)
+        self.seq = 0
+        self.listener: Callable[[Record], object] | None = None
+        self._on_last_drop = on_last_drop
+        self._listed: dict[StateKey, Bucket] = {}
+        self._names: dict[str, set[StateKey]] = {}  # which of each are listed
+        self._known: weakref.WeakValueDictionary[StateKey, Bucket] = weakref.WeakValueDictionary()
+        self._pending: tuple[Record, Changed, bool] | None = None
+        self.hot = (self, self.lock.acquire, self.lock.release, self.journal.append)  # for `Bucket.put`
 
-    def read(self, key: StateKey, op: Read, *args: Any) -> Any:
-        """Run a reading op; its result may hold stored values, to be copied before they are handed out."""
-        return self._alone(self._read, key, op, args)
+    def bucket(self, key: StateKey) -> Bucket:
+        """The bucket of a key: the same object as long as anybody has it, listed or not."""
+        bucket = self._listed.get(key)
+        return self.alone(self._known_bucket, key) if bucket is None else bucket
 
-    def transact(self, key: StateKey, op: Write, args: tuple[Any, ...], actor: Actor) -> tuple[Any, Event | None]:
-        """Run a writing op and commit its changes with their event, or, if it raises, nothing.
+    def _known_bucket(self, key: StateKey) -> Bucket:
+        bucket = self._known.get(key)
+        if bucket is None:
+            bucket = self._known[key] = Bucket(self, key)
+        return bucket
+
+    def run(self, bucket: Bucket, op: Op, args: Sequence[Any], frame: Frame | None) -> Any:
+        """Run an op: on what *frame*'s transaction sees, if it holds the bucket, or else commit it with its event.
+
+        Args:
+            frame: the innermost transaction that the caller takes part in.
 
         Returns:
-            The op's result, and the event, or None if it changed nothing.
+            The op's result, which may hold stored values; or `MUST_WAIT`, and nothing was done.
 
         Raises:
             ReentrantError: this thread is inside an op already.
+            TransactionError: the caller took part in a transaction on this bucket that was rolled back.
         """
-        return self._alone(self._transact, key, op, args, actor)
+        with self.lock:
+            if self.is_busy:
+                raise _reentrant()
+            record = None
+            try:
+                self.is_busy = True
+                if bucket.open is CLOSED:
+                    holder = bucket.holder
+                    if holder is not None:
+                        takes_part = frame is holder or (frame is not None and frame.takes_part_in(holder))
+                        return holder.run(bucket, op, args) if takes_part else MUST_WAIT
+                    bucket.check_doubts(frame)
+                result, changes = op(bucket.fields, *args)
+                changed = ((bucket, changes),)
+                if changes:
+                    record = self.prepared(_NAMES[op], current_actor.get(), changed)
+                if changes or op is ops.drop:
+                    self.write(record or (), changed, drops=op is ops.drop)
+            finally:
+                self.is_busy = False
+                if self._pending is not None:  # an interrupt came in between
+                    self._finish(*self._pending)
+        self.tell(record)
+        return result
 
-    def history(self) -> list[Event]:
-        """The events that are kept, oldest first."""
-        return self._alone(list, self._journal)
+    def tell(self, record: Record | None) -> None:
+        """Let the listener know of an event."""
+        if record is not None and self.listener is not None:
+            self.listener(record)
 
-    def keys(self) -> list[StateKey]:
-        """The buckets that were ever written to, oldest first."""
-        return self._alone(list, self._buckets)
+    def prepared(self, op: str, actor: object, changed: Changed) -> Record:
+        """The record of the next event; nothing is changed but that the buckets are closed."""
+        record = [self.seq + 1, time(), op, actor]
+        for bucket, changes in changed:
+            bucket.open = CLOSED  # so that nobody reads one field before another
+            key, get = bucket.key, bucket.fields.get
+            for field, after in changes:
+                if type(after) not in IMMUTABLE and after is not ABSENT:
+                    bucket.is_plain = False
+                record += (key, field, get(field, ABSENT), after)
+        return tuple(record)
 
-    def writers(self, key: StateKey) -> dict[str, Event]:
-        """For each field of a bucket, the event that last wrote it."""
-        return self._alone(self._writers, key)
+    def write(self, record: Record, changed: Changed, *, drops: bool = False) -> None:
+        """Commit what a record says.
 
-    def _alone(self, step: Callable[..., T], *args: Any) -> T:
+        Args:
+            record: empty if nothing is changed.
+            drops: whether the buckets go off the list.
+        """
+        self._pending = (record, changed, drops)
+        self._finish(record, changed, drops)
+
+    def _finish(self, record: Record, changed: Changed, drops: bool) -> None:
+        """Write a record down.
+
+        A KeyboardInterrupt, or the stop of a sync call, can raise between any two steps of this. Each step
+        may be done twice, so that what was cut short can be finished.
+        """
+        for bucket, changes in changed:
+            fields, writers = bucket.fields, bucket.writers
+            if changes and not bucket.is_listed:
+                self._list(bucket)
+            for field, after in changes:
+                if after is ABSENT:
+                    fields.pop(field, None)
+                    writers.pop(field, None)
+                else:
+                    fields[field] = after
+                    writers[field] = record
+        if record and self.seq != record[0]:
+            if not self.journal or self.journal[-1] is not record:
+                self.journal.append(record)
+            self.seq = record[0]
+        for bucket, _ in changed:
+            if drops:
+                self.unlist(bucket)
+            elif bucket.holder is None and not bucket.doubts:
+                bucket.open = bucket.fields
+        self._pending = None
+
+    def recover(self, bucket: Bucket, record: Record | None) -> None:
+        """Finish an op of `Bucket.put` or `put_all` that was interrupted, if it had begun to change something."""
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            try:
+                if record is not None:
+                    self.write(record, ((bucket, [(c.field, c.after) for c in changes_of(record)]),))
+            finally:
+                self.is_busy = False
+                self.lock.release()
+
+    def alone(self, step: Callable[..., T], *args: Any) -> T:
         """Run one step of the store while no other thread does.
 
         Python can run other code in the middle of it, such as a finaliser or a signal handler; if that uses the
         same State, a plain lock would wait for itself for ever.
+
+        Raises:
+            ReentrantError: this thread is inside a step already.
         """
-        with self._lock:
-            if self._busy:
-                raise ReentrantError(
-                    "State was used from inside one of its own ops, by a finaliser (__del__) or a signal handler; "
-                    "let that only note what is to be done, and do it later"
-                )
+        with self.lock:
+            if self.is_busy:
+                raise _reentrant()
             try:
-                self._busy = True
-                self._finish()
+                self.is_busy = True
                 return step(*args)
             finally:
-                self._busy = False
+                self.is_busy = False
+                if self._pending is not None:  # an interrupt came in between
+                    self._finish(*self._pending)
 
-    def _read(self, key: StateKey, op: Read, args: tuple[Any, ...]) -> Any:
-        bucket = self._buckets.get(key)
-        return op({} if bucket is None else bucket.fields, *args)
+    def enlist(self, bucket: Bucket) -> None:
+        """List a bucket, whether it has fields or not."""
+        if not bucket.is_listed:
+            self.alone(self._list, bucket)
+            self.alone(bucket.reopen)
 
-    def _writers(self, key: StateKey) -> dict[str, Event]:
-        bucket = self._buckets.get(key)
-        return {} if bucket is None else dict(bucket.writers)
+    def _list(self, bucket: Bucket) -> None:
+        """List a bucket; inside a step. As in `_finish`, each step may be done twice."""
+        key = bucket.key
+        self._listed[key] = bucket
+        self._names.setdefault(key.name, set()).add(key)
+        bucket.is_listed = True
 
-    def _transact(self, key: StateKey, op: Write, args: tuple[Any, ...], actor: Actor) -> tuple[Any, Event | None]:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket()
-        result, changes = op(bucket.fields, *args)
-        if not changes:
-            return result, None
-        event = Event(self._seq + 1, time.time(), key, op.__name__.rstrip("_"), actor, changes)
-        self._pending = (bucket, event)
-        self._finish()
-        return result, event
+    def unlist(self, bucket: Bucket) -> None:
+        """Forget the name of a bucket that is empty; as `_list`."""
+        if bucket.is_listed:
+            key = bucket.key
+            bucket.open = CLOSED
+            self._listed.pop(key, None)
+            others = self._names.get(key.name, set())
+            others.discard(key)
+            if not others:
+                self._names.pop(key.name, None)
+                self._on_last_drop(key.name)
+            bucket.is_listed = False
 
-    def _finish(self) -> None:
-        """Write the pending event down, if there is one.
+    def names(self) -> list[str]:
+        """The names of the listed buckets."""
+        return self.alone(list, self._names)
 
-        A KeyboardInterrupt, or the stop of a sync call, can raise between any two steps of this. Each step
-        may be done twice, so whoever takes the lock next finishes what was cut short.
-        """
-        if self._pending is None:
-            return
-        bucket, event = self._pending
-        for field, _, after in event.stored:
-            if after is ABSENT:
-                bucket.fields.pop(field, None)
-                bucket.writers.pop(field, None)
-            else:
-                bucket.fields[field] = after
-                bucket.writers[field] = event
-        if not self._journal or self._journal[-1] is not event:
-            self._journal.append(event)
-        self._seq = event.seq
-        self._pending = None
+    def is_listed(self, key: StateKey) -> bool:
+        """Whether the bucket is listed."""
+        return key in self._listed
+
+    def peek(self, key: StateKey, frame: Frame | None = None) -> dict[str, Any]:
+        """What is committed in a bucket, whoever holds it, or what *frame* sees in it: only to be shown."""
+        bucket = self._known.get(key)
+        return {} if bucket is None else self.alone(self._peek, bucket, frame)
+
+    def _peek(self, bucket: Bucket, frame: Frame | None) -> dict[str, Any]:
+        holder = bucket.holder
+        if frame is not None and holder is not None and frame.takes_part_in(holder):
+            return holder.drafts[bucket].copy()
+        return bucket.fields.copy()
+
+    def history(self, last: int | None = None) -> list[Event]:
+        """The events that are kept, oldest first: all, or the *last* ones."""
+        records: list[Record] = self.alone(list, self.journal)
+        return [Event.of(record) for record in (records if last is None else records[max(0, len(records) - last) :])]
+
+    def keys(self) -> list[StateKey]:
+        """The buckets that were written to and not dropped, oldest first."""
+        return self.alone(list, self._listed)
+
+    def writers(self, key: StateKey, fields: Iterable[str] | None = None) -> dict[str, Event]:
+        """For each field of a bucket, or each of *fields*, the event that last wrote it."""
+        bucket = self._listed.get(key)
+        records: dict[str, Record] = {} if bucket is None else self.alone(bucket.writers.copy)
+        found = {name: records[name] for name in (records if fields is None else fields) if name in records}
+        events = {
+            id(record): Event.of(record) for record in {id(record): record for record in found.values()}.values()
+        }
+        return {name: events[id(record)] for name, record in found.items()}
+
+
+def _reentrant() -> ReentrantError:
+    return ReentrantError(
+        "State was used from inside one of its own ops, by a finaliser (__del__) or a signal handler; "
+        "let that only note what is to be done, and do it later"
+    )

@@ -24,7 +24,7 @@ from qstate_nb.errors import StateValueError
 
 T = TypeVar("T")
 
-_IMMUTABLE: frozenset[type] = frozenset(
+IMMUTABLE: frozenset[type] = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)),
         *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
@@ -47,7 +47,7 @@ def copy_value(value: T) -> T:
         >>> inside
         {'tags': ['new']}
     """
-    if type(value) in _IMMUTABLE:
+    if type(value) in IMMUTABLE:
         return value
     try:
         return cast("T", _copy(value))
@@ -64,7 +64,7 @@ def copy_value(value: T) -> T:
 
 def _copy(value: Any) -> Any:
     kind = type(value)
-    if kind in _IMMUTABLE:
+    if kind in IMMUTABLE:
         return value
     copier = _COPIERS.get(kind)
     if copier is not None:
@@ -142,7 +142,7 @@ def is_by_reference(value: object) -> bool:
         True
     """
     kind = type(value)
-    if kind in _IMMUTABLE or isinstance(value, enum.Enum | bytearray):
+    if kind in IMMUTABLE or isinstance(value, enum.Enum | bytearray):
         return False
     if not _is_copied(kind):
         return True

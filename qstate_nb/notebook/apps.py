@@ -22,10 +22,11 @@ def _is_state_class(value: object) -> TypeGuard[type[StateBase]]:
 
 def introduce_state(app: InlineApp, names: Mapping[str, Any], name: str) -> None:
     """Let an app know the State class of that name, if it is among the variables and no task has taken it yet."""
-    if name not in map(str, app.registry.keys()):
+    base, scope, _ = name.partition("[")
+    if base not in app.registry.names():
         for value in list(names.values()):
-            if _is_state_class(value) and value.state_name == name:
-                app.state(value)
+            if _is_state_class(value) and value.state_name == base:
+                app.registry.introduce(value) if scope else app.registry.state(value)
 
 
 def apps_in(names: Mapping[str, Any]) -> dict[str, InlineApp]:

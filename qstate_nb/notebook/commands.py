@@ -14,7 +14,9 @@ from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.app.nesting import run_blocking
 from qstate_nb.app.runner import perform
 from qstate_nb.core.formats import printable, short
-from qstate_nb.core.state import State
+from qstate_nb.core.keys import StateKey
+from qstate_nb.core.state import AsyncState, copy_fields
+from qstate_nb.core.values import copy_value
 from qstate_nb.errors import CommandError, NotFoundError
 from qstate_nb.notebook import views
 from qstate_nb.notebook.render import Block, Heading, Table, View
@@ -26,31 +28,38 @@ DEFAULT_LIMITS = Limits()
 def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
     """The app, its States, its tasks and the last events."""
     registry = app.registry
-    events = registry.history()
+    events = registry.history(max(1, limits.events))
     counts = (
         views.counted(len(app.tasks), "task"),
-        views.counted(len(registry.keys()), "state"),
+        views.counted(len({key.name for key in registry.keys()}), "state"),
         views.counted(events[-1].seq if events else 0, "event"),
     )
     blocks: list[Block] = [Heading(f"{app.name}: {', '.join(counts)}")]
     blocks += views.all_states_blocks(registry, limits, limits.rows)
     blocks += [Heading("tasks"), *views.task_blocks(app, limits)]
     if limits.events:
-        blocks += [Heading("last events"), *views.event_blocks(events[-limits.events :], limits)]
+        blocks += [Heading("last events"), *views.event_blocks(events, limits)]
     return View(blocks)
 
 
 def show(app: InlineApp, state: str | None = None, limits: Limits = DEFAULT_LIMITS) -> View:
     """All States, or one: each key, its value, and who changed it last. Its `View.data` is a dict of copies.
 
+    Args:
+        state: such as ``Signup`` or ``Signup[42]``; without a scope, the table of its scopes is shown as well.
+
     Raises:
         NotFoundError: there is no State of that name.
     """
     registry = app.registry
-    keys = registry.keys() if state is None else [registry.find(state)]
-    blocks = [block for key in keys for block in views.state_blocks(registry, key, limits)]
-    data = {str(key): State.linked(registry, key).get_all() for key in keys}
-    return View(blocks or [Heading("no states yet")], data if state is None else data[state])
+    if state is None:
+        data = {str(key): copy_fields(registry.peek(key)) for key in registry.keys()}
+        return View(views.all_states_blocks(registry, limits, limits.rows) or [Heading("no states yet")], data)
+    scopes = views.scope_blocks(registry, state, limits)
+    if scopes and StateKey(state) not in registry.keys():
+        return View(scopes, {})
+    key = registry.find(state)
+    return View([*views.state_blocks(registry, key, limits), *scopes], copy_fields(registry.peek(key)))
 
 
 def get(app: InlineApp, state: str, key: str) -> Any:
@@ -59,16 +68,17 @@ def get(app: InlineApp, state: str, key: str) -> Any:
     Raises:
         NotFoundError: there is no State of that name, or no such key in it.
     """
-    return _state_with(app, state, key).get(key)
+    return copy_value(_fields_with(app, state, key)[key])
 
 
 def set_value(app: InlineApp, state: str, key: str, value: Any) -> str:
     """Give a key a value.
 
     Raises:
-        NotFoundError: there is no State of that name.
+        NotFoundError: there is no State of that name, or it has declared all its keys, and this is none.
+        FieldTypeError: the State declares another type for it.
     """
-    _state(app, state).set(key, value)
+    run_blocking(_state(app, state).set(key, value))
     return f"{state}.{printable(key)} = {short(value)}"
 
 
@@ -76,13 +86,34 @@ def update(app: InlineApp, state: str, values: Mapping[str, Any]) -> str:
     """Give several keys a value at once.
 
     Raises:
-        NotFoundError: there is no State of that name.
+        NotFoundError, FieldTypeError: as `set_value` does.
         CommandError: there are no values.
     """
     if not values:
         raise CommandError("update needs at least one k=v")
-    _state(app, state).update(**values)
+    run_blocking(_state(app, state).update(**values))
     return "\n".join(f"{state}.{printable(key)} = {short(value)}" for key, value in values.items())
+
+
+def increment(app: InlineApp, state: str, key: str, by: Any = 1) -> str:
+    """Add to the number at a key, which counts as 0 if there is none.
+
+    Raises:
+        NotFoundError: as `set_value` does.
+        FieldTypeError: one of the two is no number.
+    """
+    return f"{state}.{printable(key)} = {short(run_blocking(_state(app, state).increment(key, by)))}"
+
+
+def append(app: InlineApp, state: str, key: str, item: Any) -> str:
+    """Add an item to the end of the list at a key, which counts as empty if there is none.
+
+    Raises:
+        NotFoundError: as `set_value` does.
+        FieldTypeError: there is no list.
+    """
+    run_blocking(_state(app, state).append(key, item))
+    return f"{state}.{printable(key)}: {short(item)} appended"
 
 
 def delete(app: InlineApp, state: str, key: str) -> str:
@@ -91,7 +122,8 @@ def delete(app: InlineApp, state: str, key: str) -> str:
     Raises:
         NotFoundError: there is no State of that name, or no such key in it.
     """
-    _state_with(app, state, key).delete(key)
+    _fields_with(app, state, key)
+    run_blocking(_state(app, state).delete(key))
     return f"{state}.{printable(key)} deleted"
 
 
@@ -101,21 +133,38 @@ def clear(app: InlineApp, state: str) -> str:
     Raises:
         NotFoundError: there is no State of that name.
     """
-    count = len(views.stored_fields(app.registry, app.registry.find(state)))
-    _state(app, state).clear()
-    return f"{state} cleared: {views.counted(count, 'key')} removed"
+    return f"{state} cleared: {_emptied(app, state, drop=False)}"
 
 
-def _state(app: InlineApp, name: str) -> State:
-    return State.linked(app.registry, app.registry.find(name))
+def drop(app: InlineApp, state: str) -> str:
+    """Remove all keys of a State, and its name from the lists.
+
+    Raises:
+        NotFoundError: there is no State of that name.
+    """
+    return f"{state} dropped: {_emptied(app, state, drop=True)}"
 
 
-def _state_with(app: InlineApp, name: str, key: str) -> State:
-    """A State that has the key."""
-    fields = views.stored_fields(app.registry, app.registry.find(name))  # a copy of all could take long
+def _emptied(app: InlineApp, name: str, *, drop: bool) -> str:
+    key = app.registry.find(name)
+    count = len(app.registry.writers(key))
+    state = _state(app, name)
+    run_blocking(state.drop() if drop else state.clear())
+    return f"{views.counted(count, 'key')} removed"
+
+
+def _state(app: InlineApp, name: str) -> AsyncState:
+    """A State to write to. Where that has to wait for a transaction, the event loop goes on meanwhile."""
+    key = app.registry.find(name, to_write=True)
+    return AsyncState.linked(app.registry.bucket(key), app.registry.declared(key.name))
+
+
+def _fields_with(app: InlineApp, name: str, key: str) -> dict[str, Any]:
+    """The stored fields of a State that has the key; a copy of all could take long."""
+    fields = app.registry.peek(app.registry.find(name))
     if key not in fields:
         raise NotFoundError(f"key of State {name} called", key, fields)
-    return _state(app, name)
+    return fields
 
 
 def tasks(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +17,11 @@ from qstate_nb.errors import QStateError
 from qstate_nb.notebook.apps import apps_in
 from qstate_nb.notebook.arguments import as_word, listed, parts
 from qstate_nb.notebook.verbs import VERBS
-from qstate_nb.notebook.views import stored_fields
+
+_ON_WHOLE_STATE = ("show", "clear", "drop")
+_ON_STATE = (*_ON_WHOLE_STATE, "get", "set", "update", "incr", "append", "delete")
+_FEW_SCOPES = 20
+_MOST = 1_000  # candidates
 
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%{1,2}qstate\s+(.*)", re.DOTALL)
 
@@ -66,20 +71,34 @@ def _candidates(words: list[str], word: str, names: Mapping[str, Any], app: Call
         return () if given else known
     if verb == "run":
         return _for_run(app(), given, word)
-    if verb in ("show", "clear", "get", "set", "delete", "update"):
-        return _for_state(app(), verb, given)
+    if verb in _ON_STATE:
+        return _for_state(app(), verb, given, word)
     return ()
 
 
-def _for_state(app: InlineApp, verb: str, given: list[str]) -> Iterable[str]:
+def _for_state(app: InlineApp, verb: str, given: list[str], word: str) -> Iterable[str]:
     if not given:
-        return map(str, app.registry.keys())
-    if verb in ("show", "clear") or (len(given) > 1 and verb != "update"):
+        return _states(app, word)
+    if verb in _ON_WHOLE_STATE or (len(given) > 1 and verb != "update"):
         return ()
-    fields = stored_fields(app.registry, app.registry.find(given[0]))
+    fields = app.registry.peek(app.registry.find(given[0], to_write=True))
     if verb == "update":
         return (f"{field}=" for field in fields if field and "=" not in field and as_word(field) == field)
     return map(as_word, fields)
+
+
+def _states(app: InlineApp, word: str) -> Iterable[str]:
+    """The names of buckets; of a State with many scopes, these only once its name and ``[`` are typed."""
+    keys = app.registry.keys()
+    scoped = Counter(key.name for key in keys if key.scope is not None)
+    found = dict.fromkeys(app.registry.names())
+    for key in keys:
+        many = key.scope is not None and scoped[key.name] > _FEW_SCOPES
+        if many and not word.startswith(f"{key.name}["):
+            found[f"{key.name}["] = None
+        elif len(found) < _MOST and (not many or str(key).startswith(word)):
+            found[as_word(str(key))] = None
+    return found
 
 
 def _for_run(app: InlineApp, given: list[str], word: str) -> Iterable[str]:

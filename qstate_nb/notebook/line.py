@@ -56,6 +56,11 @@ class Line:
         words = self._words[name]
         return self._variables.value(words[0]).value if len(words) == 1 else self._variables.text(" ".join(words))
 
+    def literal(self, name: str, default: Any) -> Any:
+        """A value of one word that may be missing."""
+        word = self._words[name]
+        return default if word is None else self._variables.value(word).value
+
     def pairs(self) -> dict[str, Given]:
         """The values of ``k=v`` words.
 

@@ -145,6 +145,15 @@ class QStateMagics(Magics):
         values = {name: value.value for name, value in given.pairs().items()}
         return commands.update(*self._app_and_state(given), values)
 
+    def _incr(self, given: Line) -> str:
+        return commands.increment(*self._app_and_state(given), given["key"], given.literal("by", 1))
+
+    def _append(self, given: Line) -> str:
+        return commands.append(*self._app_and_state(given), given["key"], given.value("value"))
+
+    def _drop(self, given: Line) -> str:
+        return commands.drop(*self._app_and_state(given))
+
     def _delete(self, given: Line) -> str:
         return commands.delete(*self._app_and_state(given), given["key"])
 
@@ -205,8 +214,11 @@ _HANDLERS: dict[str, Callable[[QStateMagics, Line], Given | View | Panel | str]]
     "get": QStateMagics._get,
     "set": QStateMagics._set,
     "update": QStateMagics._update,
+    "incr": QStateMagics._incr,
+    "append": QStateMagics._append,
     "delete": QStateMagics._delete,
     "clear": QStateMagics._clear,
+    "drop": QStateMagics._drop,
     "tasks": QStateMagics._tasks,
     "run": QStateMagics._run,
     "app": QStateMagics._app,

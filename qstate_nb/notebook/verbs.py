@@ -158,8 +158,11 @@ def _verbs() -> dict[str, Verb]:
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
         Verb("set", "give a key a value: a Python literal, or else text").words("STATE", "KEY").text("VALUE"),
         Verb("update", "give several keys a value at once").words("STATE").words("k=v", nargs="+"),
+        Verb("incr", "add to a number: 1, or BY").words("STATE", "KEY").words("BY", nargs="?"),
+        Verb("append", "add an item to the end of a list").words("STATE", "KEY").text("VALUE"),
         Verb("delete", "remove a key").words("STATE", "KEY"),
         Verb("clear", "remove all keys of a State").words("STATE"),
+        Verb("drop", "remove all keys of a State, and its name").words("STATE"),
         Verb("tasks", "list the tasks"),
         run,
         Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
@@ -195,6 +198,7 @@ def help_view(name: str | None = None) -> View:
     blocks: list[Block] = [
         Table(("command", "what it does"), rows, frozenset({0})),
         Paragraph("Values are Python literals or else text. $name and {expr} are your variables; quotes keep them."),
+        Paragraph("STATE is a name, such as Signup, or that of one scope, such as Signup[42]."),
         Paragraph("A ; at the end silences. -h after a verb explains it."),
     ]
     return View(blocks)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from qstate_nb.app import InlineApp, TaskResult
-from qstate_nb.core import ops
 from qstate_nb.core.formats import encodable, message, printable, short, short_marked, short_text, stable
 from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
@@ -30,11 +29,10 @@ class Limits:
     events: int = 5
 
 
-def stored_fields(registry: StateRegistry, key: StateKey) -> dict[str, Any]:
-    """A bucket's own values, not copies: only to be shown."""
-    fields: dict[str, Any] = registry.read(key, ops.get_all)
-    return fields
-
+_SHOWN_CHANGES = 3  # of an event
+_FEW_SCOPES = 5  # up to so many buckets of a State are shown one by one
+_SHOWN_SCOPES = 10
+_LOOKED_BACK = 1_000  # events, to find the scopes that changed last
 
 Shown: TypeAlias = Callable[[StateKey, str, Any, Event | None], str]
 
@@ -52,8 +50,10 @@ def state_blocks(
         newest: number of the event whose fields are marked.
         shown: makes the text of a value, given its bucket, its field, itself and the event that wrote it.
     """
-    writers = registry.writers(key)  # first: a text made for an event may be newer than it, but never older
-    fields = stored_fields(registry, key)
+    declared = registry.declared(key.name)
+    names = list(registry.peek(key))[: limits.rows]
+    writers = registry.writers(key, names)  # first: a text made for an event may be newer than it, but never older
+    fields = registry.peek(key)
     title = Heading(f"{key}: {counted(len(fields), 'key')}")
     if not fields:
         return [title]
@@ -62,7 +62,8 @@ def state_blocks(
     for index, (field, value) in enumerate(first):
         event = writers.get(field)
         text = short_marked(value, limits.width) if shown is None else shown(key, field, value, event)
-        rows.append((printable(field), text, _writer(event)))
+        is_default = event is None and declared is not None and field in declared.defaults
+        rows.append((printable(field), text, "default" if is_default else _writer(event)))
         if event is not None and event.seq == newest:
             marked.add(index)
     columns = ("key", "value", "changed by")
@@ -72,11 +73,43 @@ def state_blocks(
 def all_states_blocks(
     registry: StateRegistry, limits: Limits, most: int, newest: int | None = None, shown: Shown | None = None
 ) -> list[Block]:
-    """All buckets, as `state_blocks`; at most *most* of them, and how many more there are."""
-    keys = registry.keys()
-    blocks = [block for key in keys[:most] for block in state_blocks(registry, key, limits, newest, shown)]
-    more = [Paragraph(f"… {len(keys) - most:,} more states")] if len(keys) > most else []
-    return [*blocks, *more]
+    """All buckets, as `state_blocks`, but many scopes of one State as one table.
+
+    Args:
+        most: how many States, or buckets, are shown; how many more there are is said.
+    """
+    groups: dict[str, list[StateKey]] = {}
+    for key in registry.keys():
+        groups.setdefault(key.name, []).append(key)
+    blocks: list[Block] = []
+    hidden = 0
+    for name, keys in groups.items():
+        few = [key for key in keys if key.scope is None or len(keys) <= _FEW_SCOPES]
+        hidden += max(0, len(few) - most)
+        blocks += [block for key in few[:most] for block in state_blocks(registry, key, limits, newest, shown)]
+        most = max(0, most - len(few))
+        if len(few) < len(keys):
+            blocks += scope_blocks(registry, name, limits, newest)
+    return [*blocks, *([Paragraph(f"… {hidden:,} more states")] if hidden else [])]
+
+
+def scope_blocks(registry: StateRegistry, name: str, limits: Limits, newest: int | None = None) -> list[Block]:
+    """The scopes of a State in one table, those first that changed last; empty if there are none."""
+    scoped = [key for key in registry.keys() if key.name == name and key.scope is not None]
+    if not scoped:
+        return []
+    listed = set(scoped)
+    recent = (key for event in reversed(registry.history(_LOOKED_BACK)) for key in event.states if key in listed)
+    first = list(dict.fromkeys([*recent, *scoped]))[:_SHOWN_SCOPES]
+    rows, marked = [], set()
+    for index, key in enumerate(first):
+        event = max(registry.writers(key).values(), key=lambda event: event.seq, default=None)
+        rows.append((str(key), short(registry.peek(key), limits.width), _writer(event)))
+        if event is not None and event.seq == newest:
+            marked.add(index)
+    title = Heading(f"{name}: {counted(len(scoped), 'scope')}")
+    columns = ("scope", "fields", "last changed by")
+    return [title, Table(columns, rows, frozenset({0, 1}), frozenset(marked), len(scoped) - len(first))]
 
 
 def _writer(event: Event | None) -> str:
@@ -104,7 +137,7 @@ def task_blocks(app: InlineApp, limits: Limits) -> list[Block]:
 def event_blocks(events: Iterable[Event], limits: Limits) -> list[Block]:
     """Events: number, State, op, what changed, and by whom."""
     rows = [
-        (str(event.seq), str(event.key), event.op, _changes(event, limits.width), str(event.actor))
+        (str(event.seq), ", ".join(map(str, event.states)), event.op, _changes(event, limits.width), str(event.actor))
         for event in events
     ]
     if not rows:
@@ -118,7 +151,11 @@ def last_change(event: Event, limits: Limits) -> Block:
 
 
 def _changes(event: Event, width: int) -> str:
-    shown = [f"{printable(field)}: {arrow(before, after, width // 2)}" for field, before, after in event.stored[:3]]
+    several = len(event.states) > 1
+    shown = [
+        f"{f'{state}.' if several else ''}{printable(field)}: {arrow(before, after, width // 2)}"
+        for state, field, before, after in event.stored[:_SHOWN_CHANGES]
+    ]
     return ", ".join([*shown, *(["…"] if len(event.stored) > len(shown) else [])])
 
 
@@ -168,14 +205,14 @@ Contents = Mapping[StateKey, Mapping[str, Any]]
 def contents(registry: StateRegistry) -> Contents:
     """The stored values of all buckets, to compare with later."""
     keys = registry.keys()
-    return {key: stored_fields(registry, key) for key in keys}
+    return {key: registry.peek(key) for key in keys}
 
 
 def difference(before: Contents, after: Contents, limits: Limits) -> list[Block]:
     """What is different between two contents: a row for each field."""
     rows = []
-    for key, fields in after.items():
-        old = before.get(key, {})
+    for key in dict.fromkeys([*before, *after]):
+        old, fields = before.get(key, {}), after.get(key, {})
         for field in dict.fromkeys([*old, *fields]):
             was, now = old.get(field, ABSENT), fields.get(field, ABSENT)
             if not _same(was, now):

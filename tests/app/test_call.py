@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import gc
 import threading
+import uuid
+import weakref
 from typing import Any
 
 import pytest
-from support.leaks import leaving_nothing
+from support.leaks import leaving_nothing, without_collections
 
-from qstate_nb import AsyncState, Call, InlineApp, Progress, State, TaskResult
+from qstate_nb import AsyncState, Call, InlineApp, Progress, State, StateRegistry, TaskResult
+from qstate_nb.app.inline import MAX_CALLS
 from qstate_nb.errors import TaskCancelledError
 
 
@@ -463,3 +468,158 @@ def test_a_cancel_that_has_not_arrived_when_the_task_ends_is_taken_back(app: Inl
         await asyncio.sleep(0)  # would raise if the cancellation were still on its way
 
     asyncio.run(leaving_nothing(main()))
+
+
+class TestIdentity:
+    """The uuid is made when it is asked for, and stays."""
+
+    def test_is_the_same_whenever_and_wherever_it_is_asked_for(self, app: InlineApp) -> None:
+        app.task(name="step")(lambda: 1)
+        call = app.start("step")
+        result = call.wait(10)
+        assert isinstance(call.uuid, uuid.UUID)
+        assert call.uuid == call.uuid == result.uuid == result.uuid
+
+    def test_is_no_other_calls(self, app: InlineApp) -> None:
+        apps = [app, InlineApp(registry=StateRegistry())]
+        for each in apps:
+            each.task(name="step")(lambda: 1)
+        calls = [each.new_call(each.tasks["step"], (), {}, echo=False) for each in apps for _ in range(20)]
+        for call in calls:
+            call._created = 0
+        assert len({call.uuid for call in calls}) == 40
+
+    def test_is_another_in_a_forked_process_that_goes_on_counting(self, app: InlineApp) -> None:
+        """There, the app and its numbers are the same; but it is later."""
+        task = app.task(name="step")(lambda: 1)
+        one, other = Call(task, 1, (), {}, echo=False), Call(task, 1, (), {}, echo=False)
+        other._created = one._created + 1
+        assert one.uuid != other.uuid
+
+
+@COLOURS
+def test_times_are_those_of_its_making_its_begin_and_its_end(app: InlineApp, is_async: bool) -> None:
+    def now() -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    waiting = Waiting(app, is_async=is_async)
+    before = now()
+    call = app.new_call(app.tasks["waiting"], (), {}, echo=False)
+    made = now()
+    assert before <= call.created_at == call.updated_at <= made
+    app.begin(call)
+    assert waiting.began.wait(10)
+    begun = now()
+    assert made <= call.updated_at <= begun
+    waiting.go_on.set()
+    result = call.wait(10)
+    assert begun <= result.updated_at == call.updated_at <= now()
+    assert before <= result.created_at == call.created_at <= made
+    assert result.created_at.tzinfo is result.updated_at.tzinfo is datetime.UTC
+
+
+def test_an_attempt_of_many(app: InlineApp) -> None:
+    """As many as Python has no stack for."""
+
+    @app.task(retry=3_000)
+    async def fails() -> None:
+        if len(calls) < 3_000:
+            raise ValueError
+        assert calls[0].cancel()
+        assert calls[0].status == "process"
+        await asyncio.sleep(0)
+
+    calls: list[Call] = []
+    app.subscribe(lambda it: calls.append(it) if isinstance(it, Call) and it.own_status == "process" else None)
+    result = app.run("fails")
+    assert (result.status, result.call) == ("cancel", 3_000)
+    assert calls[0].result is calls[1_000].result is result
+    assert calls[1_000].wait(0) is result
+
+
+def test_who_comes_late_gets_the_result_of_the_last_attempt(app: InlineApp) -> None:
+    @app.task(retry=1)
+    async def fails_once() -> int:
+        if len(app.calls) == 1:
+            raise ValueError
+        return 1
+
+    result = app.run("fails_once")
+
+    async def wait_for(call: Call) -> TaskResult:
+        return await call
+
+    for call in app.calls:
+        assert call.wait(0) is result
+        assert asyncio.run(wait_for(call)) is result
+
+
+def test_the_signal_of_a_stop_that_came_before_anybody_asked_for_it(app: InlineApp) -> None:
+    call = app.new_call(app.task(name="step")(lambda: 1), (), {}, echo=False)
+    other = app.new_call(app.tasks["step"], (), {}, echo=False)
+    call.cancel()
+    signal = other.stop_signal
+    assert (call.stop_signal.is_set(), signal.is_set()) == (True, False)
+    other.cancel()
+    assert signal.is_set()
+
+
+@COLOURS
+def test_a_call_that_was_dropped_leaves_no_garbage(app: InlineApp, is_async: bool) -> None:
+    """It is freed at once; to collect it would take longer than to run it."""
+
+    async def async_(state: AsyncSignup) -> None:
+        print("x")
+
+    def sync(state: Signup) -> None:
+        print("x")
+
+    task = app.task(max_time=600)(async_ if is_async else sync)
+    other = app.task(name="other")(async_)
+
+    async def main() -> None:
+        await task()
+        for _ in range(MAX_CALLS):
+            await other()
+
+    app.subscribe(lambda call: calls.add(call) if isinstance(call, Call) and call.task is task else None)
+    calls: weakref.WeakSet[Call] = weakref.WeakSet()
+    gc.collect()
+    with without_collections():
+        asyncio.run(leaving_nothing(main()))
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join(10)
+        assert not calls
+
+
+def test_a_call_that_was_cut_short_stops_nothing(app: InlineApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt came between the end of its function and the note of it."""
+
+    @app.task
+    async def step() -> None: ...
+
+    async def main() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            await step()
+        app.calls[0].cancel()
+        await asyncio.sleep(0)  # would raise if the asyncio task around it were cancelled
+        await asyncio.sleep(0)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Call, "finish", interrupted)
+    asyncio.run(leaving_nothing(main()))
+
+
+def test_a_stop_when_its_loop_is_closed(app: InlineApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread saw it running; it has ended since, and so has the loop."""
+
+    @app.task
+    async def step() -> None:
+        running.append(app.calls[0]._running)
+
+    running: list[Any] = []
+    app.run("step")
+    running[0].stop()

@@ -104,6 +104,44 @@ def test_calls_are_numbered_in_the_app_and_bounded(app: InlineApp) -> None:
     assert [call.number for call in app.calls] == list(range(6, MAX_CALLS + 6))
 
 
+def test_calls_that_run_are_kept_and_the_last_that_ended(app: InlineApp) -> None:
+    @app.task
+    async def step() -> None: ...
+
+    @app.task
+    async def waits() -> None:
+        await go_on.wait()
+
+    async def main() -> None:
+        waiting = [app.start("waits") for _ in range(3)]
+        await step()
+        for _ in range(MAX_CALLS):
+            await step()
+        assert app.calls[:3] == waiting
+        assert [call.number for call in app.calls[3:]] == list(range(5, MAX_CALLS + 5))
+        go_on.set()
+        for call in waiting:
+            await call
+        assert app.calls[:3] == waiting  # of those that ended, they are the last
+        assert [call.number for call in app.calls[3:]] == list(range(8, MAX_CALLS + 5))
+
+    go_on = asyncio.Event()
+    asyncio.run(leaving_nothing(main()))
+
+
+def test_a_call_is_among_the_calls_whenever_subscribers_hear_of_it(app: InlineApp) -> None:
+    @app.task(retry=1)
+    def step() -> None:
+        print("x")
+        raise ValueError
+
+    found: list[bool] = []
+    app.subscribe(lambda changed: found.append(app.calls.count(changed) == 1) if isinstance(changed, Call) else None)
+    app.run("step")
+    assert len(found) >= 6
+    assert all(found)
+
+
 def test_subscribers_hear_of_a_call_from_its_beginning_to_its_end(app: InlineApp) -> None:
     heard: list[tuple[str, str]] = []
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import inspect
 import io
+import itertools
 import sys
 import threading
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.leaks import leaving_nothing
 
-from qstate_nb import InlineApp
-from qstate_nb.app.output import MAX_CHARACTERS, Output
+from qstate_nb import AsyncState, InlineApp
+from qstate_nb.app import call as call_module
+from qstate_nb.app import output as output_module
+from qstate_nb.app.output import MAX_CHARACTERS, Output, capture, release
+from qstate_nb.core.journal import Actor, current_actor
 
 
 def test_after_an_await_and_from_threads_that_have_the_context(app: InlineApp) -> None:
@@ -157,7 +165,7 @@ def test_is_bounded_and_says_so(app: InlineApp) -> None:
 
 
 def test_a_chunk_is_cut_where_the_bound_is() -> None:
-    output = Output(echo=False, on_write=lambda: None)
+    output = Output()
     output.write("a" * MAX_CHARACTERS)
     output.write("bc")
     assert output.text == "[… 2 characters before this were dropped]\n" + "a" * (MAX_CHARACTERS - 2) + "bc"
@@ -259,3 +267,163 @@ class TestTheStreams:
         result = app.run("step")
         assert (result.output, result.returning) == ("abcde", sys.stdout.encoding)
         assert capsys.readouterr().out == "abcde"
+
+
+class FakeCall:
+    """Prints into a list."""
+
+    def __init__(self) -> None:
+        self.actor = Actor("fake", 1)
+        self.echo = True
+        self.outer: Any = None
+        self.texts: list[str] = []
+
+    def write(self, text: str, /) -> None:
+        self.texts.append(text)
+
+
+class FakeLock:
+    """Somebody else does something just before it is taken."""
+
+    def __init__(self, meanwhile: Callable[[], object], *, is_locked: bool) -> None:
+        self._meanwhile = meanwhile
+        self._is_locked = is_locked
+
+    def locked(self) -> bool:
+        return self._is_locked
+
+    def __enter__(self) -> None:
+        self._meanwhile()
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+class TestCallsThatBeginAndEndAtOnce:
+    """The streams are put back by the call that ends last, and another may begin just then."""
+
+    def test_one_begins_before_the_streams_are_put_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first, second = FakeCall(), FakeCall()
+        capture(first)
+        with monkeypatch.context() as patch:
+            patch.setattr(output_module, "_lock", FakeLock(lambda: capture(second), is_locked=False))
+            release(first)
+        print("second", end="")
+        release(second)
+        assert (first.texts, second.texts) == ([], ["second", ""])
+
+    def test_one_begins_while_the_streams_are_put_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put_back = [sys.stdout]
+        first, second = FakeCall(), FakeCall()
+
+        def go_on() -> None:
+            if put_back:
+                sys.stdout = put_back.pop()
+
+        capture(first)
+        with monkeypatch.context() as patch:
+            patch.setattr(output_module, "_lock", FakeLock(go_on, is_locked=True))
+            capture(second)
+        go_on()  # at the latest
+        print("second", end="")
+        release(second)
+        release(first)
+        assert second.texts == ["second", ""]
+
+
+def test_two_first_prints_at_once(app: InlineApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SlowOutput(Output):
+        def __init__(self) -> None:
+            super().__init__()
+            if not others:
+                others.append(1)
+                print("other ", end="")
+
+    others: list[int] = []
+    monkeypatch.setattr(call_module, "Output", SlowOutput)
+    app.task(name="step")(lambda: print("one ", end=""))
+    assert app.run("step").output == "other one "
+
+
+def test_a_call_that_is_closed_from_elsewhere_leaves_that_alone(app: InlineApp) -> None:
+    """As when the garbage collector finds it, in whatever runs just then."""
+
+    @app.task
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    @app.task
+    async def closes() -> None:
+        waiting.close()
+        print("mine")
+
+    waiting = waits()
+
+    async def main() -> None:
+        contextvars.copy_context().run(waiting.send, None)
+        assert (await closes.add_task()).output == "mine\n"
+
+    asyncio.run(leaving_nothing(main()))
+    assert [call.status for call in app.calls] == ["cancel", "success"]
+
+
+class Shared(AsyncState):
+    pass
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt at one of the moments at which Python looks for signals in the code of the app.
+
+    These are the begin of a function, and after a function that is written in C; *moment* counts them.
+    """
+
+    FOLDER = str(Path(output_module.__file__).parent)
+
+    def __init__(self, moment: int) -> None:
+        self.left = moment
+
+    def __call__(self, frame: types.FrameType, event: str, argument: object) -> None:
+        begins = event == "call" and not frame.f_code.co_flags & inspect.CO_COROUTINE  # it may go on after a wait
+        if not (begins or event == "c_return") or not frame.f_code.co_filename.startswith(self.FOLDER):
+            return
+        self.left -= 1
+        if self.left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+
+def is_free(lock: Any) -> bool:
+    """Whether another thread can take it."""
+    taken: list[bool] = []
+    thread = threading.Thread(target=lambda: taken.append(lock.acquire(blocking=False) and lock.release() is None))
+    thread.start()
+    thread.join()
+    return taken == [True]
+
+
+def test_an_interrupt_at_any_moment_leaves_all_as_it_was(app: InlineApp) -> None:
+    @app.task
+    async def step(state: Shared) -> None:
+        print("x")
+        await asyncio.sleep(0)
+
+    async def interrupted(moment: int) -> bool:
+        before = sys.stdout, sys.stderr, current_actor.get(), output_module._current.get()
+        was_interrupted = False
+        try:
+            sys.setprofile(Interrupting(moment))
+            await step()
+        except KeyboardInterrupt:
+            was_interrupted = True
+        finally:
+            sys.setprofile(None)
+        assert (sys.stdout, sys.stderr, current_actor.get(), output_module._current.get()) == before
+        assert is_free(output_module._lock)
+        assert is_free(call_module._lock)
+        assert (await step.add_task()).output == "x\n"
+        return was_interrupted
+
+    for moment in itertools.count(1):
+        if not asyncio.run(leaving_nothing(interrupted(moment))):
+            break
+    assert moment > 20

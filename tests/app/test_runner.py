@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -395,3 +397,28 @@ def test_contextvars_of_the_caller_are_seen(app: InlineApp) -> None:
 
     results = contextvars.copy_context().run(run_both)
     assert [result.returning for result in results] == ["mine"] * 3
+
+
+class TestWhatAnAsyncTaskReturns:
+    """A wrapper of an async function counts as async, whatever it gives back."""
+
+    def wrapped(self, app: InlineApp, result: Callable[[], object]) -> None:
+        async def step() -> None: ...
+
+        @functools.wraps(step)
+        def wrapper() -> object:
+            return result()
+
+        app.task(name="step")(wrapper)
+
+    def test_an_awaitable(self, app: InlineApp) -> None:
+        async def coroutine() -> int:
+            await asyncio.sleep(0)
+            return 3
+
+        self.wrapped(app, lambda: asyncio.ensure_future(coroutine()))
+        assert app.run("step").unwrap() == 3
+
+    def test_a_value(self, app: InlineApp) -> None:
+        self.wrapped(app, lambda: 3)
+        assert app.run("step").unwrap() == 3

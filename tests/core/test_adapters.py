@@ -11,7 +11,15 @@ import pytest
 from support.blocking import Blocking
 from support.containers import same, spoil
 
-from qstate_nb import AsyncState, AsyncStateRegistry, State, StateRegistry, SyncStateRegistry, default_registry
+from qstate_nb import (
+    AsyncState,
+    AsyncStateRegistry,
+    State,
+    StateKey,
+    StateRegistry,
+    SyncStateRegistry,
+    default_registry,
+)
 from qstate_nb.errors import NotAStateError, StateKeyError, StateNameError, StateValueError
 
 
@@ -81,6 +89,21 @@ def test_the_data_is_that_of_the_registry(adapter: Blocking, registry: StateRegi
     registry.state(Signup).set("b", 2)
     assert adapter.get_all(Signup) == {"a": 1, "b": 2}
     assert [event.op for event in registry.history()] == ["set", "set"]
+
+
+def test_each_call_that_changes_something_is_one_event(adapter: Blocking, registry: StateRegistry) -> None:
+    adapter.set(Order, "a", 1)
+    adapter.set(Order, "b", [1])
+    adapter.update(Order, {"a": 2, "c": 3})
+    adapter.update(Order, {"b": [2], "c": 4})
+    adapter.update(Order, {})
+    adapter.delete(Order, "missing")
+    adapter.delete(Order, "a")
+    adapter.clear(Order)
+    events = registry.history()
+    assert [event.op for event in events] == ["set", "set", "update", "update", "delete", "clear"]
+    assert {event.states for event in events} == {(StateKey("Order"),)}
+    assert registry.keys() == [StateKey("Order")]
 
 
 def test_both_colours_can_share_a_registry(registry: StateRegistry) -> None:

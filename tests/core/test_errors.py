@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
+from typing import Any
 
 import pytest
 
 from qstate_nb import errors
-from qstate_nb.errors import NotFoundError, QStateError
+from qstate_nb.errors import DeadlockError, NotFoundError, QStateError, Wait
 
 _LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+Error)\b(?: +(?P<text>.*))?$")
 
@@ -39,7 +42,7 @@ def real() -> dict[str, tuple[str | None, set[str]]]:
 
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:
-    assert len(drawn()) > 15
+    assert len(drawn()) > 25
     assert drawn() == real()
 
 
@@ -78,6 +81,35 @@ def test_an_error_reads_as_its_message() -> None:
     """A LookupError must not show the repr of its message, as a KeyError does."""
     for cls in (errors.StateKeyError, errors.ArgumentError, errors.MissingPackageError, errors.TaskTimeoutError):
         assert str(cls("what happened, and 'why'")) == "what happened, and 'why'"
+
+
+CYCLE = (Wait("a #1", ("X", "Z[42]"), "Y"), Wait("user (thread T)", (), "X"))
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "NotFoundError": ("task", "stpe1", ["step1", "other"]),
+    "DeadlockError": (CYCLE,),
+}
+
+
+@pytest.mark.parametrize("name", real())
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_an_error_can_be_copied_and_sent_to_another_process(name: str, duplicate: Any) -> None:
+    error = getattr(errors, name)(*ARGUMENTS.get(name, ("what happened",)))
+    other = duplicate(error)
+    assert type(other) is type(error)
+    assert (str(other), vars(other)) == (str(error), vars(error))
+
+
+def test_a_deadlock_says_who_holds_what_and_waits_for_what() -> None:
+    error = DeadlockError(iter(CYCLE))
+    assert error.cycle == CYCLE
+    assert str(error).startswith(
+        "deadlock: a #1 holds X, Z[42] and waits for Y; user (thread T) holds nothing and waits for X. "
+        "This error gives up a #1; take "
+    )
+    first = error.cycle[0]
+    assert (first.who, first.holds, first.waits_for) == ("a #1", ("X", "Z[42]"), "Y")
+    with pytest.raises(AttributeError):
+        first.who = "b"  # type: ignore[misc]
 
 
 def test_any_of_them_is_caught_by_the_root() -> None:

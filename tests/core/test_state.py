@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import enum
-import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.at_once import frequent_switches, in_threads
 from support.blocking import Blocking
 from support.containers import keys, same, spoil, values
 from support.replay import assert_no_gaps, replay
@@ -32,8 +31,20 @@ class SignupAsync(AsyncState, name="Signup"):
 
 
 COLOURS: dict[str, type[StateBase]] = {"sync": Signup, "async": SignupAsync}
-READS: dict[str, tuple[Any, ...]] = {"get": ("a",), "get_all": ()}
-WRITES: dict[str, tuple[Any, ...]] = {"set": ("a", 1), "update": (), "delete": ("a",), "clear": ()}
+READS: dict[str, tuple[Any, ...]] = {"get": ("a",), "get_all": (), "contains": ("a",), "keys": ()}
+WRITES: dict[str, tuple[Any, ...]] = {
+    "set": ("a", 1),
+    "update": (),
+    "delete": ("a",),
+    "clear": (),
+    "drop": (),
+    "pop": ("a",),
+    "increment": ("a",),
+    "append": ("a", 1),
+    "setdefault": ("a", 1),
+    "mutate": ("a", str),
+}
+KEYED: dict[str, tuple[Any, ...]] = {name: args[1:] for name, args in (READS | WRITES).items() if args[:1] == ("a",)}
 
 
 @pytest.fixture(params=COLOURS)
@@ -121,23 +132,22 @@ def test_deleting_a_missing_key_is_no_error(state: Blocking) -> None:
 
 
 @pytest.mark.parametrize("key", [1, b"a", ("a",), ["a"], Signup])
-@pytest.mark.parametrize("method", ["get", "set", "delete"])
+@pytest.mark.parametrize("method", KEYED)
 def test_a_key_that_is_not_a_str_is_a_clear_error(
     state: Blocking, registry: StateRegistry, method: str, key: object
 ) -> None:
-    args = (1,) if method == "set" else ()
     with pytest.raises(StateKeyError, match="a key of State Signup must be a str, not") as caught:
-        getattr(state, method)(key, *args)
+        getattr(state, method)(key, *KEYED[method])
     assert repr(key) in str(caught.value)
     assert type(key).__name__ in str(caught.value)
     assert isinstance(caught.value, TypeError)
     assert registry.history() == []
 
 
-@pytest.mark.parametrize("method", ["set", "delete"])
-def test_none_is_no_key_for_writing(state: Blocking, method: str) -> None:
+@pytest.mark.parametrize("method", sorted(KEYED.keys() - {"get"}))
+def test_none_is_a_key_for_get_only(state: Blocking, method: str) -> None:
     with pytest.raises(StateKeyError, match=r"must be a str, not None \(NoneType\)"):
-        getattr(state, method)(None, *(1,) * (method == "set"))
+        getattr(state, method)(None, *KEYED[method])
 
 
 class Field(str, enum.Enum):  # noqa: UP042 (StrEnum's str() is plain, this one's is not)
@@ -155,6 +165,8 @@ def test_a_str_of_a_subclass_is_stored_as_its_plain_text(state: Blocking) -> Non
     state.set(Loud("loud"), 2)
     assert [(type(key), key) for key in state.get_all()] == [(str, "step"), (str, "loud")]
     assert state.get(Field.STEP) == state.get("step") == 1
+    assert state.contains(Field.STEP)
+    assert state.increment(Field.STEP) == state.setdefault(Field.STEP, 5) == 2
     state.delete(Field.STEP)
     assert state.get_all() == {"loud": 2}
 
@@ -306,28 +318,7 @@ THREADS, LOOPS, TASKS, ROUNDS = 8, 3, 150, 8
 THREAD_ROUNDS = 400
 
 
-def in_threads(*functions: Callable[[], object]) -> None:
-    """Run all at once, and raise what one of them raised."""
-    errors: list[BaseException] = []
-    start = threading.Barrier(len(functions))
-
-    def run(function: Callable[[], object]) -> None:
-        try:
-            start.wait(30)
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
-@pytest.mark.usefixtures("frequent_switches")
+@frequent_switches()
 def test_threads_and_event_loops_at_once_lose_nothing() -> None:
     """Every op lands, once and whole, and each worker's in its own order; the journal replays to the State."""
     registry = StateRegistry(max_events=None)
@@ -373,17 +364,6 @@ def test_threads_and_event_loops_at_once_lose_nothing() -> None:
         assert [n for who, n in updates if who == worker] == list(range(THREAD_ROUNDS))
     assert len(written) == LOOPS * TASKS
     assert all(numbers == list(range(ROUNDS)) for numbers in written.values())
-
-
-@pytest.fixture
-def frequent_switches() -> Any:
-    """Let threads take turns as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def test_one_async_object_works_on_one_event_loop_after_another() -> None:

@@ -1,67 +1,118 @@
-"""The memory store: data and journal change in one step, whatever interrupts it."""
+"""The memory store: data and journal change in one step, in the caller's thread."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import itertools
-import signal
-import sys
+import gc
 import threading
-from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from support.replay import assert_no_gaps, replay
+from support.replay import assert_no_gaps
+from support.steps import is_free
 
 from qstate_nb import ABSENT, Actor, Event, State, StateKey, StateRegistry
 from qstate_nb.core import ops
+from qstate_nb.core.fields import Rules
+from qstate_nb.core.journal import Record, current_actor
 from qstate_nb.core.store import MemoryStore
 from qstate_nb.errors import ReentrantError
 
 KEY = StateKey("Signup")
 OTHER = StateKey("Order")
+SCOPED = StateKey("Order", 42)
 ACTOR = Actor("step1", 1)
 BEFORE: dict[str, Any] = {"a": 1, "b": 2, "c": 3}
 
-WRITES: dict[str, tuple[ops.Write, tuple[Any, ...], dict[str, Any]]] = {
-    "set new": (ops.set_, ("d", 4), {"a": 1, "b": 2, "c": 3, "d": 4}),
-    "set again": (ops.set_, ("a", 4), {"a": 4, "b": 2, "c": 3}),
-    "update": (ops.update, ({"d": 4, "b": 5},), {"a": 1, "b": 5, "c": 3, "d": 4}),
-    "delete": (ops.delete, ("b",), {"a": 1, "c": 3}),
-    "clear": (ops.clear, (), {}),
-}
+
+@pytest.fixture(autouse=True)
+def actor() -> Iterator[None]:
+    token = current_actor.set(ACTOR)
+    yield
+    current_actor.reset(token)
+
+
+def run(store: MemoryStore, op: ops.Op, *args: Any, key: StateKey = KEY) -> Any:
+    return store.run(store.bucket(key), op, args, None)
 
 
 def filled(max_events: int | None = None) -> MemoryStore:
     store = MemoryStore(max_events)
     for field, value in BEFORE.items():
-        store.transact(KEY, ops.set_, (field, value), ACTOR)
+        run(store, ops.set_, field, value)
     return store
 
 
-def fields_of(store: MemoryStore) -> dict[str, Any]:
-    fields: dict[str, Any] = store.read(KEY, ops.get_all)
+def fields_of(store: MemoryStore, key: StateKey = KEY) -> dict[str, Any]:
+    fields: dict[str, Any] = run(store, ops.get_all, key=key)
     return fields
 
 
-def test_a_write_gives_its_result_and_its_event() -> None:
+def test_a_write_gives_its_result_and_makes_its_event() -> None:
     store = MemoryStore()
-    result, event = store.transact(KEY, ops.update, ({"a": 1},), ACTOR)
-    assert result == {"a": 1}
-    assert event is not None
-    assert (event.seq, event.key, event.op, event.actor) == (1, KEY, "update", ACTOR)
-    assert store.history() == [event]
-    assert store.transact(KEY, ops.set_, ("a", 2), ACTOR)[1] == store.history()[1]
-    assert store.history()[1].op == "set"
+    assert run(store, ops.update, {"a": 1}) == {"a": 1}
+    assert run(store, ops.set_, "a", 2) is None
+    first, second = store.history()
+    assert (first.seq, first.states, first.op, first.actor) == (1, (KEY,), "update", ACTOR)
+    assert first.stored == ((KEY, "a", ABSENT, 1),)
+    assert (second.seq, second.op, second.stored) == (2, "set", ((KEY, "a", 1, 2),))
+    assert store.history(last=1) == [second]
+    assert store.history(last=0) == []
+    assert store.history(last=9) == [first, second]
+
+
+@pytest.mark.parametrize("op", ["set", "increment"])
+def test_the_short_way_to_set_one_field_makes_the_record_that_the_long_way_makes(op: str) -> None:
+    short, long = filled(), filled()
+    record = short.bucket(KEY).put("a", 5, op)
+    run(long, ops.set_, "a", 5 if op == "set" else 6)
+    assert record is not None
+    event, other = Event.of(record), long.history()[-1]
+    assert event == short.history()[-1]
+    assert (event.seq, event.stored, event.actor) == (other.seq, other.stored, other.actor)
+    assert (event.op, event.actor) == (op, ACTOR)
+    assert fields_of(short) == fields_of(long)
+    assert short.writers(KEY)["a"] == event
+    assert_no_gaps(short.history())
+
+
+def test_the_short_way_to_set_many_fields_makes_the_record_that_the_long_way_makes() -> None:
+    short, long = filled(), filled()
+    values = {"d": 4, "b": 5}
+    assert short.bucket(KEY).put_all(values) == run(long, ops.update, values) == {**BEFORE, **values}
+    event, other = short.history()[-1], long.history()[-1]
+    assert (event.seq, event.op, event.stored, event.actor) == (4, "update", other.stored, ACTOR)
+    assert list(fields_of(short).items()) == list(fields_of(long).items())
+    assert short.writers(KEY)["d"] == short.writers(KEY)["b"] == event
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "op"),
+    [
+        *(("a", [1], "set"), ("a", object(), "set"), (1, 1, "set"), (["a"], 1, "set")),
+        *(("a", True, "increment"), ("new", 1, "increment"), ("a", "x", "increment"), ("a", None, "increment")),
+    ],
+)
+def test_the_short_way_leaves_what_needs_a_closer_look(key: Any, value: Any, op: str) -> None:
+    """What has to be copied or refused: it says so, does nothing, and lets go of the store."""
+    store = filled()
+    assert store.bucket(KEY).put(key, value, op) is None
+    assert op == "increment" or store.bucket(KEY).put_all({"a": 5, key: value} if key == "a" else {}) is None
+    assert fields_of(store) == BEFORE
+    assert len(store.history()) == 3
+    assert is_free(store)
 
 
 def test_a_write_that_changes_nothing_has_no_event_and_takes_no_number() -> None:
     store = MemoryStore()
-    assert store.transact(KEY, ops.delete, ("a",), ACTOR) == (None, None)
+    assert run(store, ops.delete, "a") is None
+    assert run(store, ops.pop, "a") is ABSENT
+    for op in (ops.clear, ops.drop):
+        run(store, op)
+    assert store.bucket(KEY).put_all({}) is None
     assert store.history() == []
-    store.transact(KEY, ops.set_, ("a", 1), ACTOR)
+    assert store.keys() == []
+    run(store, ops.set_, "a", 1)
     assert_no_gaps(store.history())
 
 
@@ -71,28 +122,96 @@ def test_an_op_that_raises_commits_nothing_and_frees_the_store() -> None:
 
     store = filled()
     with pytest.raises(RuntimeError, match="failed"):
-        store.transact(KEY, fail, (), ACTOR)
+        run(store, fail)
     with pytest.raises(RuntimeError, match="failed"):
-        store.read(KEY, fail)
-    assert fields_of(store) == BEFORE
-    assert len(store.history()) == 3
+        store.alone(fail, {})
+    store.bucket(KEY).put("a", 10**400)
+    with pytest.raises(OverflowError):
+        store.bucket(KEY).put("a", 1.5, "increment")
+    assert is_free(store)
+    assert fields_of(store) == {**BEFORE, "a": 10**400}
+    assert_no_gaps(store.history())
+    assert len(store.history()) == 4
 
 
 def test_buckets_are_apart_and_listed_in_the_order_of_their_first_write() -> None:
     store = filled()
-    assert store.read(OTHER, ops.get_all) == {}
+    assert fields_of(store, OTHER) == fields_of(store, SCOPED) == {}
     assert store.keys() == [KEY]
-    store.transact(OTHER, ops.set_, ("a", 9), ACTOR)
-    assert store.read(OTHER, ops.get_all) == {"a": 9}
+    run(store, ops.set_, "a", 9, key=SCOPED)
+    run(store, ops.set_, "a", 8, key=OTHER)
+    assert fields_of(store, SCOPED) == {"a": 9}
+    assert fields_of(store, OTHER) == {"a": 8}
     assert fields_of(store) == BEFORE
-    assert store.keys() == [KEY, OTHER]
+    assert store.keys() == [KEY, SCOPED, OTHER]
+    assert store.names() == ["Signup", "Order"]
+    assert [store.is_listed(key) for key in (KEY, SCOPED, StateKey("Order", 43))] == [True, True, False]
+
+
+def test_a_bucket_can_be_listed_without_a_write() -> None:
+    store = MemoryStore()
+    bucket = store.bucket(OTHER)
+    assert store.keys() == []
+    store.enlist(bucket)
+    store.enlist(bucket)
+    assert store.keys() == [OTHER]
+    assert bucket.put("a", 1) is not None
+    assert store.history()[0].stored == ((OTHER, "a", ABSENT, 1),)
+
+
+def test_a_dropped_bucket_is_empty_and_off_the_list_until_it_is_written_to_again() -> None:
+    last: list[str] = []
+    store = MemoryStore(None, last.append)
+    for key in (KEY, OTHER, SCOPED):
+        run(store, ops.update, {"a": 1, "b": 2}, key=key)
+    run(store, ops.drop, key=OTHER)
+    assert (store.keys(), store.names(), last) == ([KEY, SCOPED], ["Signup", "Order"], [])
+    assert store.history()[-1].stored == ((OTHER, "a", 1, ABSENT), (OTHER, "b", 2, ABSENT))
+    assert store.bucket(OTHER).put("a", 1) is None
+    run(store, ops.drop, key=SCOPED)
+    run(store, ops.drop, key=SCOPED)
+    assert (store.keys(), store.names(), last) == ([KEY], ["Signup"], ["Order"])
+    assert fields_of(store, OTHER) == store.peek(OTHER) == store.writers(OTHER) == {}
+    run(store, ops.set_, "a", 3, key=OTHER)
+    assert (store.keys(), fields_of(store, OTHER)) == ([KEY, OTHER], {"a": 3})
+    assert [event.op for event in store.history()] == ["update"] * 3 + ["drop"] * 2 + ["set"]
+    run(store, ops.drop, key=OTHER)
+    assert last == ["Order", "Order"]
+
+
+@pytest.mark.parametrize("value", [None, 1, [1]])
+def test_who_still_has_a_dropped_bucket_can_not_write_to_it_behind_the_stores_back(value: Any) -> None:
+    store = MemoryStore()
+    bucket = store.bucket(OTHER)
+    store.enlist(bucket)
+    if value is not None:
+        run(store, ops.set_, "a", value, key=OTHER)
+    run(store, ops.drop, key=OTHER)
+    assert bucket.put("a", 1) is None
+    assert bucket.put_all({"a": 1}) is None
+    assert (store.keys(), store.peek(OTHER)) == ([], {})
+    store.run(bucket, ops.set_, ("a", 1), None)
+    assert (store.keys(), store.peek(OTHER)) == ([OTHER], {"a": 1})
+
+
+def test_a_bucket_is_one_object_as_long_as_anybody_has_it() -> None:
+    store = MemoryStore()
+    bucket = store.bucket(OTHER)
+    assert store.bucket(OTHER) is bucket
+    run(store, ops.set_, "a", 1, key=OTHER)
+    run(store, ops.drop, key=OTHER)
+    assert store.bucket(OTHER) is bucket
+    listed = id(store.bucket(KEY)), run(store, ops.set_, "a", 1)
+    gc.collect()
+    assert fields_of(store) == {"a": 1}, listed
 
 
 def test_each_field_knows_the_event_that_last_wrote_it() -> None:
     store = filled()
-    store.transact(KEY, ops.update, ({"b": 5, "c": 6},), ACTOR)
-    store.transact(KEY, ops.delete, ("c",), ACTOR)
+    run(store, ops.update, {"b": 5, "c": 6})
+    run(store, ops.delete, "c")
     assert {field: event.seq for field, event in store.writers(KEY).items()} == {"a": 1, "b": 4}
+    assert {field: event.seq for field, event in store.writers(KEY, ["b", "c", "x"]).items()} == {"b": 4}
     assert store.writers(OTHER) == {}
     store.writers(KEY).clear()
     assert len(store.writers(KEY)) == 2
@@ -102,8 +221,11 @@ def test_lists_that_are_handed_out_are_the_callers() -> None:
     store = filled()
     store.history().clear()
     store.keys().clear()
+    store.names().clear()
+    store.peek(KEY).clear()
     fields_of(store).clear()
-    assert (len(store.history()), store.keys(), fields_of(store)) == (3, [KEY], BEFORE)
+    assert (len(store.history()), store.keys(), store.names()) == (3, [KEY], ["Signup"])
+    assert fields_of(store) == store.peek(KEY) == BEFORE
 
 
 @pytest.mark.parametrize("max_events", [0, -1])
@@ -112,190 +234,55 @@ def test_a_journal_keeps_at_least_one_event(max_events: int) -> None:
         MemoryStore(max_events)
 
 
-@functools.cache
-def lines_of(code: CodeType, beginnings: tuple[str, ...]) -> set[int]:
-    """The numbers of a function's lines that begin so."""
-    lines, first = inspect.getsourcelines(code)
-    return {first + n for n, line in enumerate(lines) if line.strip().startswith(beginnings)}
+def test_the_listener_hears_of_each_record_after_its_commit() -> None:
+    store = filled()
+    heard: list[tuple[Record, dict[str, Any], bool]] = []
+    store.listener = lambda record: heard.append((record, fields_of(store), store.is_busy))
+    bucket = store.bucket(KEY)
+    bucket.put("a", 4)
+    bucket.put_all({"b": 5})
+    run(store, ops.delete, "c")
+    run(store, ops.delete, "c")
+    run(store, ops.get, "a")
+    assert [Event.of(record) for record, _, _ in heard] == store.history()[3:]
+    after: list[dict[str, Any]] = [{"a": 4, "b": 2, "c": 3}, {"a": 4, "b": 5, "c": 3}, {"a": 4, "b": 5}]
+    assert [(fields, busy) for _, fields, busy in heard] == [(fields, False) for fields in after]
 
 
-class Interruption:
-    """Raises KeyboardInterrupt at one step of a function, counted from 1, while a block runs.
+class Slow(int):
+    """A number that takes its time to be added, and notes where that is done."""
 
-    Args:
-        code: the function's.
-        at: which step.
-        by: a step is an ``opcode`` or a ``line``.
-        skip: lines of the source at which the interpreter can't be interrupted.
-    """
+    def __init__(self, _: int) -> None:
+        self.inside, self.go_on = threading.Event(), threading.Event()
+        self.threads: list[int] = []
 
-    def __init__(self, code: CodeType, at: int, by: str, skip: tuple[str, ...] = ()) -> None:
-        self._code, self._left, self._by = code, at, by
-        self._skipped = lines_of(code, skip)
-        self.happened = False
-
-    def __enter__(self) -> Self:
-        self._previous = sys.gettrace()
-        sys._getframe().f_trace_opcodes = True  # else Python 3.12.1 has no opcode events the first time
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        sys.settrace(self._previous)
-        return kind is KeyboardInterrupt
-
-    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code is not self._code:
-            return None
-        frame.f_trace_opcodes = self._by == "opcode"
-        if event == self._by and frame.f_lineno not in self._skipped:
-            self._left -= 1
-            if self._left == 0:
-                self.happened = True
-                raise KeyboardInterrupt
-        return self._trace
-
-
-def interrupted_writes(
-    function: Callable[..., Any], by: str, max_events: int | None, write: str, skip: tuple[str, ...] = ()
-) -> Iterator[MemoryStore]:
-    """A store after an interrupted write, for each step of *function* at which it can be interrupted."""
-    op, args, _ = WRITES[write]
-    for at in itertools.count(1):
-        store = filled(max_events)
-        with Interruption(function.__code__, at, by, skip) as interruption:
-            store.transact(KEY, op, args, ACTOR)
-        if not interruption.happened:
-            assert at > 4, "there was nothing to interrupt"
-            return
-        yield store
-
-
-def assert_whole(store: MemoryStore, after: dict[str, Any], events: int, kept: int | None) -> None:
-    """The write is in the data, in the journal and in the writers."""
-    history = store.history()
-    assert list(fields_of(store).items()) == list(after.items())
-    assert_no_gaps(history, first=1 if kept is None else events - kept + 1)
-    assert history[-1].seq == events
-    if kept is None:
-        assert replay(history, KEY) == after
-    writers = store.writers(KEY)
-    assert writers.keys() == after.keys()
-    written = {field for field, _, value in history[-1].stored if value is not ABSENT}
-    assert {field for field, event in writers.items() if event is history[-1]} == written
-
-
-FIRST: dict[str, Callable[[MemoryStore], object]] = {
-    "read": fields_of,
-    "history": MemoryStore.history,
-    "writers": lambda store: store.writers(KEY),
-    "write": lambda store: store.transact(KEY, ops.set_, ("e", 6), ACTOR),
-}
-
-
-@pytest.mark.parametrize("first", FIRST)
-@pytest.mark.parametrize("max_events", [None, 2])
-@pytest.mark.parametrize("write", WRITES)
-def test_a_commit_that_is_interrupted_at_any_bytecode_is_finished(
-    write: str, max_events: int | None, first: str
-) -> None:
-    """Whoever comes next, and with whatever, finds the whole write, or, if it had not begun, nothing of it."""
-    seen = []
-    for store in interrupted_writes(MemoryStore._finish, "opcode", max_events, write):
-        looked = FIRST[first](store)
-        events = store.history()[-1].seq - (first == "write")
-        seen.append(events)
-        after = WRITES[write][2] if events == 4 else BEFORE
-        if first in ("read", "writers"):
-            assert isinstance(looked, dict)
-            assert list(looked) == list(after)
-            assert looked == (after if first == "read" else store.writers(KEY))
-        more = {"e": 6} if first == "write" else {}
-        assert_whole(store, after | more, events + len(more), max_events)
-    assert seen == sorted(seen)
-    assert seen.count(4) > 20
-
-
-@pytest.mark.parametrize(("function", "outcomes"), [(MemoryStore._alone, {3}), (MemoryStore._transact, {3, 4})])
-@pytest.mark.parametrize("write", WRITES)
-def test_a_write_that_is_interrupted_at_any_line_happens_wholly_or_not_at_all(
-    write: str, function: Callable[..., Any], outcomes: set[int]
-) -> None:
-    """The interpreter lets nothing come between a lock and its ``with``, or before an assignment in a ``finally``."""
-    seen = set()
-    for store in interrupted_writes(function, "line", None, write, skip=("with", "self._busy =")):
-        events = len(store.history())
-        seen.add(events)
-        assert_whole(store, WRITES[write][2] if events == 4 else BEFORE, events, None)
-    assert seen == outcomes
-
-
-class Signup(State):
-    pass
-
-
-def test_real_interrupts_in_the_middle_of_ops_leave_the_state_whole() -> None:
-    registry = StateRegistry(max_events=None)
-    state = registry.state(Signup)
-    hits = 0
-    store_file = inspect.getfile(MemoryStore)
-
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        if frame is not None and frame.f_code.co_filename == store_file:
-            raise KeyboardInterrupt
-
-    def send(stop: threading.Event, to: int) -> None:
-        while not stop.wait(0.0002):
-            signal.pthread_kill(to, signal.SIGUSR1)
-
-    stop = threading.Event()
-    sender = threading.Thread(target=send, args=(stop, threading.get_ident()))
-    previous = signal.signal(signal.SIGUSR1, interrupt)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)  # else the sender waits 5 ms for its turn
-    sender.start()
-    try:
-        for number in itertools.count():
-            try:
-                state.update(a=number, b=number)
-                state.delete("b")
-            except KeyboardInterrupt:
-                hits += 1
-            if hits == 200:
-                break
-    finally:
-        stop.set()
-        sender.join()
-        sys.setswitchinterval(interval)
-        signal.signal(signal.SIGUSR1, previous)
-    history = registry.history()
-    assert_no_gaps(history)
-    assert replay(history, KEY) == state.get_all()
+    def __radd__(self, other: int) -> int:
+        self.threads.append(threading.get_ident())
+        self.inside.set()
+        assert self.go_on.wait(10)
+        return other + 1
 
 
 def test_an_op_runs_in_the_callers_thread_and_under_the_lock() -> None:
     """While one op runs, another thread's op on the store waits; nothing is handed to another thread."""
-    store = MemoryStore()
-    inside, go_on = threading.Event(), threading.Event()
-    threads: list[int] = []
-
-    def slow(fields: ops.Fields) -> ops.Outcome:
-        threads.append(threading.get_ident())
-        inside.set()
-        assert go_on.wait(10)
-        return ops.set_(fields, "a", 1)
-
-    first = threading.Thread(target=store.transact, args=(KEY, slow, (), ACTOR))
+    store = filled()
+    slow, rules = Slow(1), Rules(KEY, None)
+    first = threading.Thread(target=run, args=(store, ops.increment, "a", slow, rules))
     first.start()
-    assert inside.wait(10)
+    assert slow.inside.wait(10)
+    assert not store.lock.acquire(blocking=False)
     events: list[Event] = []
     second = threading.Thread(target=lambda: events.extend(store.history()))
     second.start()
-    go_on.set()
+    slow.go_on.set()
     first.join(10)
     second.join(10)
-    assert threads == [first.ident]
-    assert [event.seq for event in events] == [1]
+    assert slow.threads == [first.ident]
+    assert [event.seq for event in events] == [1, 2, 3, 4]
+
+
+class Signup(State):
+    pass
 
 
 def test_state_that_is_used_inside_its_own_op_is_refused_and_hangs_nobody() -> None:
@@ -306,15 +293,16 @@ def test_state_that_is_used_inside_its_own_op_is_refused_and_hangs_nobody() -> N
 
     class Thing:
         def __del__(self) -> None:
-            try:
-                state.set("b", 1)
-            except ReentrantError as error:
-                refused.append(error)
+            for use in (lambda: state.set("b", 1), lambda: state.update(b=1), state.get_all, registry.history):
+                try:
+                    use()
+                except ReentrantError as error:
+                    refused.append(error)
 
     state.set("a", Thing())
     state.set("a", 1)
     state.set("a", 2)
 
-    assert ["finaliser" in str(error) for error in refused] == [True]
+    assert ["finaliser" in str(error) for error in refused] == [True] * 4
     assert state.get_all() == {"a": 2}
     assert registry.history()[-1].seq == 3

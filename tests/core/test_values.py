@@ -44,7 +44,7 @@ from support.containers import (
     values,
 )
 
-from qstate_nb.core.values import copy_value, is_by_reference
+from qstate_nb.core.values import IMMUTABLE, copy_value, is_by_reference
 from qstate_nb.errors import StateValueError
 
 CONTAINERS: list[Any] = [
@@ -157,6 +157,14 @@ def test_a_dataclass_that_is_mixed_into_an_enum_keeps_its_data() -> None:
 def test_a_tuple_that_c_code_made_keeps_its_type(value: object) -> None:
     assert copy_value({"it": value}) == {"it": value}
     assert type(copy_value({"it": value})["it"]) is type(value)
+
+
+def test_nothing_counts_as_immutable_that_can_be_changed_or_can_hold_such_a_thing() -> None:
+    """An op takes these as they are, without a closer look."""
+    assert not any(issubclass(kind, dict | list | tuple | set | frozenset | bytearray | deque) for kind in IMMUTABLE)
+    for kind in IMMUTABLE - {type(...), type(NotImplemented)}:
+        assert "__slots__" in vars(kind) or "__dict__" not in dir(kind), kind
+        assert kind.__hash__ is not None
 
 
 class Thing:

@@ -91,7 +91,10 @@ def test_a_view_has_text_and_html(shell: Kernel) -> None:
 
 
 COMPLETIONS = {
-    "": {"show", "get", "set", "update", "delete", "clear", "tasks", "run", "app", "panel", "help"},
+    "": {
+        *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
+        *("tasks", "run", "app", "panel", "help"),
+    },
     "sh": {"show"},
     "run ": {"waits", "blocks", "quick", "needs_int"},
     "run wa": {"waits"},

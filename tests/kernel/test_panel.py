@@ -218,13 +218,13 @@ def test_the_panel_has_the_same_text_in_every_kernel(k: Kernel, gate: Path, code
 def test_a_burst_of_changes_is_few_messages_and_loses_no_last_value(
     k: Kernel, panel: FrontEnd, subshell: str
 ) -> None:
-    """100,000 changes: some 20 messages a second while they are made, and the kernel answers meanwhile."""
+    """600,000 changes: some 20 messages a second while they are made, and the kernel answers meanwhile."""
     state = panel.showing("qstate")
     k.run("""
 @app.task
 def burst(state: SyncWork):
     began = time.monotonic()
-    for n in range(50_000):
+    for n in range(300_000):
         state.set("n", n)
         state.set(f"n{n % 10}", n)
     return time.monotonic() - began
@@ -236,7 +236,7 @@ def burst(state: SyncWork):
     while k.run("app.calls and app.calls[-1].done").results[0]["text/plain"] != "True":
         answers += 1
 
-    last = {"n": "49999", **{f"n{n}": str(49_990 + n) for n in range(10)}}
+    last = {"n": "299999", **{f"n{n}": str(299_990 + n) for n in range(10)}}
     panel.wait_for(lambda: {key: value for key, (value, _) in rows(panel).items()} == last)
     took = float(k.run("app.calls[-1].result.returning").results[0]["text/plain"])
     assert answers > 3

@@ -14,7 +14,10 @@ from qstate_nb.errors import CommandError, NotFoundError, QStateError
 from qstate_nb.notebook import magic
 from qstate_nb.notebook.verbs import VERBS, HelpRequested, Verb, find_verb, help_view
 
-PROMISED = ["show", "get", "set", "update", "delete", "clear", "tasks", "run", "app", "panel", "help"]
+PROMISED = [
+    *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
+    *("tasks", "run", "app", "panel", "help"),
+]
 
 
 def test_the_verbs_are_those_that_were_promised() -> None:
@@ -134,7 +137,7 @@ def test_a_timeout_must_be_seconds_that_a_timer_can_wait(text: str) -> None:
 def test_an_unknown_verb_gets_the_close_matches() -> None:
     with pytest.raises(NotFoundError, match="no verb 'rnu'; did you mean 'run'"):
         find_verb("rnu")
-    with pytest.raises(NotFoundError, match="no verb 'xyz'; there is: app, clear"):
+    with pytest.raises(NotFoundError, match="no verb 'xyz'; there is: app, append, clear"):
         find_verb("xyz")
     with pytest.raises(NotFoundError, match="no verb 'RUN'"):
         help_view("RUN")

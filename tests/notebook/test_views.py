@@ -76,8 +76,8 @@ def test_a_change_between_two_reads_never_hides_behind_its_own_event(monkeypatch
     state.set("n", 1)
     writers = StateRegistry.writers
 
-    def with_a_change(self: StateRegistry, key: StateKey) -> Any:
-        found = writers(self, key)
+    def with_a_change(self: StateRegistry, *args: Any) -> Any:
+        found = writers(self, *args)
         state.set("n", 2)
         return found
 

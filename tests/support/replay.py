@@ -12,8 +12,8 @@ def replay(events: Iterable[Event], key: StateKey) -> dict[str, Any]:
     """The fields of a bucket after all events, from nothing; each must begin where the one before it ended."""
     fields: dict[str, Any] = {}
     for event in events:
-        if event.key == key:
-            for field, before, after in event.changes:
+        for state, field, before, after in event.changes:
+            if state == key:
                 assert fields.get(field, ABSENT) == before, f"{event} begins with {field}={before!r}"
                 if after is ABSENT:
                     del fields[field]

@@ -78,7 +78,7 @@ class PanelModel:
     def states(self) -> View:
         """Every bucket: keys, values, who changed them; the last change is marked."""
         registry = self.app.registry
-        history = registry.history()
+        history = registry.history(1)
         newest = history[-1].seq if history else None
         last = [views.last_change(history[-1], _LIMITS)] if history else []
         known, values = self._values, _Values()
@@ -100,7 +100,7 @@ class PanelModel:
 def _text_of(value: Any, event: Event | None, known: tuple[int, str] | None) -> tuple[int, str]:
     """A value as text, with its event's number; made once for each event, as most values don't change."""
     seq = 0 if event is None else event.seq
-    if known is not None and known[0] == seq and not known[1].endswith(BY_REFERENCE):
+    if event is not None and known is not None and known[0] == seq and not known[1].endswith(BY_REFERENCE):
         return known
     return seq, short_marked(value, _LIMITS.width)
 

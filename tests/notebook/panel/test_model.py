@@ -366,7 +366,7 @@ def test_a_change_while_it_is_shown_is_seen_at_the_next_time(monkeypatch: pytest
     model = PanelModel(app, None, ignore)
     state = app.state(Signup)
     state.set("n", 1)
-    for hooked in ("writers", "read", "history", "keys"):
+    for hooked in ("writers", "peek", "history", "keys"):
         original = getattr(StateRegistry, hooked)
         once = [True]
 
