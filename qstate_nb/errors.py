@@ -114,15 +114,15 @@ class DeadlockError(TransactionError):
 
     Example:
         >>> print(DeadlockError([Wait("a #1", ("X",), "Y"), Wait("b #2", ("Y",), "X")]))
-        deadlock: a #1 holds X and waits for Y; b #2 holds Y and waits for X. This error gives up a #1; take States in \
-one order everywhere, or all at once with transaction(a, b)
+        deadlock: a #1 holds X and waits for Y; b #2 holds Y and waits for X. This error gives up a #1; take States \
+in one order everywhere, or all at once with transaction(a, b)
     """
 
     def __init__(self, cycle: Iterable[Wait]) -> None:
         self.cycle = tuple(cycle)
         super().__init__(
-            f"deadlock: {'; '.join(map(str, self.cycle))}. This error gives up {self.cycle[0].who}; take States in one "
-            "order everywhere, or all at once with transaction(a, b)"
+            f"deadlock: {'; '.join(map(str, self.cycle))}. This error gives up {self.cycle[0].who}; take States in "
+            "one order everywhere, or all at once with transaction(a, b)"
         )
 
     def __reduce__(self) -> tuple[type[DeadlockError], tuple[tuple[Wait, ...]]]:

@@ -133,7 +133,8 @@ def _end(frame: Frame, *, commit: bool) -> Record | None:
         frame.abandon()
         raise
     unwatch(frame)
-    if current_frame.get() is frame:
+    inside = current_frame.get()
+    if inside is not None and inside.takes_part_in(frame):  # one inside it may not have been left
         current_frame.set(frame.outer)
     return record
 

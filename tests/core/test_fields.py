@@ -302,6 +302,14 @@ class Both(Heir, Other):  # type: ignore[misc]  # of two types of b, it has the 
     pass
 
 
+class WithoutDefault(State):
+    e: int
+
+
+class First(WithoutDefault, Other):
+    pass
+
+
 def test_fields_are_inherited_and_can_be_declared_anew() -> None:
     registry = StateRegistry()
     assert registry.state(Base).get_all() == {"a": 1, "b": 2, "c": []}
@@ -333,6 +341,7 @@ def test_fields_of_several_bases_come_together_and_the_first_base_wins() -> None
         state.set("b", 0.5)
     with pytest.raises(FieldTypeError, match=r"Both.e can't be 'x' \(str\)"):
         state.set("e", "x")
+    assert StateRegistry().state(First).get_all() == {"b": 0.5}  # nor has e a default
 
 
 def test_a_sync_and_an_async_class_of_one_name_share_data_and_declare_for_themselves() -> None:
@@ -431,6 +440,32 @@ def test_an_annotation_can_name_a_class_of_the_function_around_it() -> None:
     for key in ("one", "two", "three"):
         with pytest.raises(FieldTypeError, match=rf"Order.{key} can't be 'x' \(str\)"):
             state.set(key, "x")
+
+
+def test_an_annotation_can_name_a_class_of_any_function_around_it_the_nearest_first() -> None:
+    class Far:
+        pass
+
+    class Near:
+        pass
+
+    far, wrong = Far(), Near()
+
+    def inside() -> tuple[type[State], object]:
+        class Near:
+            pass
+
+        class Order(State):
+            one: Far
+            two: Near
+
+        return Order, Near()
+
+    cls, near = inside()
+    state = StateRegistry().state(cls)
+    state.update(one=far, two=near)
+    with pytest.raises(FieldTypeError, match=r"^Order.two can't be .* \(Near\): Expected `Near`, got `Near`$"):
+        state.set("two", wrong)
 
 
 def test_an_inherited_annotation_is_evaluated_where_it_was_written() -> None:

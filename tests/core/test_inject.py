@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstate_nb import AsyncState, State, StatePlugin, StateRegistry
-from qstate_nb.core.inject import Injection, innermost, is_async, name_of
+from qstate_nb.core.binding import Injection
+from qstate_nb.core.inject import innermost, is_async, name_of
 from qstate_nb.errors import InjectionError, QStateError, StateNameError, UnresolvedAnnotationError, WrongColourError
 
 

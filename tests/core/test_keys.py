@@ -52,6 +52,7 @@ WRITTEN: list[tuple[Any, str]] = [
     ("42", "Signup['42']"),
     ("-5", "Signup['-5']"),
     ("007", "Signup[007]"),
+    ("1٣", "Signup[1٣]"),
     ("a b", "Signup['a b']"),
     ("it's", 'Signup["it\'s"]'),
     ("a]", "Signup['a]']"),
@@ -107,6 +108,7 @@ def test_any_scope_that_is_allowed_can_be_read_from_what_is_written(scope: Any) 
 
 
 @given(st.lists(scopes, min_size=2, max_size=6))
+@example([42, "42", SOME_UUID, str(SOME_UUID), None, "None"])
 def test_keys_have_one_order_whatever_their_scopes_are(given_scopes: list[Any]) -> None:
     keys = [StateKey(name, scope) for scope in given_scopes for name in ("A", "B")]
     backwards = keys[::-1]
