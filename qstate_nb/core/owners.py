@@ -52,7 +52,8 @@ class _Opened(set["Frame"]):
 
     def __del__(self) -> None:
         for frame in self:
-            elsewhere(frame.abandon)  # logging in a thread that is ending would leave things behind
+            if frame.status == "open":
+                elsewhere(frame.abandon)  # logging in a thread that is ending would leave things behind
 
 
 class _Here(threading.local):

@@ -56,6 +56,8 @@ def no_threads_left() -> Iterator[None]:
     yield
     deadline = time.monotonic() + DEADLINE
     for thread in set(threading.enumerate()) - before:
+        while thread.ident is None and time.monotonic() < deadline:
+            time.sleep(0.001)  # it is just being started, by one that has ended
         thread.join(max(0.0, deadline - time.monotonic()))
         assert not thread.is_alive(), f"a thread was left: {thread}"
 
