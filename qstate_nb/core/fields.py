@@ -61,7 +61,7 @@ class Declared:
 
     Args:
         cls: the class, for messages and to evaluate annotations.
-        annotations: field → annotation, maybe a string.
+        annotations: field → annotation, maybe a string; its module; local names that it may mean.
         defaults: field → default, for those that have one.
         strict: whether there are no other fields.
     """
@@ -266,8 +266,7 @@ def _problem(value: Any, wanted: Any) -> str:
 
 def _is_combination(value: Any, wanted: Any) -> bool:
     """Whether it is of a Flag, of which msgspec knows the members only."""
-    kinds = [kind for kind in (wanted, *typing.get_args(wanted)) if isinstance(kind, type)]
-    return isinstance(value, enum.Flag) and isinstance(value, tuple(kinds))
+    return isinstance(value, enum.Flag) and type(value) in (wanted, *typing.get_args(wanted))
 
 
 def _difference(value: Any, converted: Any, at: str) -> str:

@@ -119,7 +119,7 @@ class Frame:
         waiter = Waiter(self, bucket)
         cycle = waiter.cycle()
         if cycle:
-            raise DeadlockError(Wait(w.frame.who, w.frame.held(), str(w.bucket.key)) for w in cycle)
+            raise DeadlockError(_waits(cycle))
         self.waiter = waiter
         bucket.queue.append(waiter)
         for frame in self.chain():
@@ -228,6 +228,18 @@ class Frame:
                 draft.under = under
                 draft.base = bucket.fields if under is None else under.drafts[bucket]
 
+    def leave(self) -> None:
+        """Take the running code out of it after its end, and out of those in and around it that this task has ended.
+
+        A child task stays in one that its parent has ended: its ops may be refused.
+        """
+        frame = current_frame.get()
+        if frame is None or not frame.takes_part_in(self):
+            return
+        while frame is not None and frame.status != "open" and frame.owner() is self.owner():
+            frame = frame.outer
+        current_frame.set(frame)
+
     def abandon(self, _: object = None) -> None:
         """Roll it back if it was left open by who opened it, and report that."""
         if self.status != "open":
@@ -256,3 +268,13 @@ class Frame:
     def held(self) -> tuple[str, ...]:
         """The names of all buckets that it, and the frames around it, hold."""
         return tuple(dict.fromkeys(str(bucket.key) for frame in self.chain() for bucket in frame.drafts))
+
+
+def _waits(cycle: list[Waiter]) -> list[Wait]:
+    """What the error tells of a cycle; what each one waits for, the next one's task holds."""
+    names = [str(waiter.bucket.key) for waiter in cycle]
+    holds = ((*w.frame.held(), name) for w, name in zip(cycle, [names[-1], *names], strict=False))
+    return [
+        Wait(waiter.frame.who, tuple(dict.fromkeys(held)), name)
+        for waiter, held, name in zip(cycle, holds, names, strict=True)
+    ]

@@ -133,9 +133,7 @@ def _end(frame: Frame, *, commit: bool) -> Record | None:
         frame.abandon()
         raise
     unwatch(frame)
-    inside = current_frame.get()
-    if inside is not None and inside.takes_part_in(frame):  # one inside it may not have been left
-        current_frame.set(frame.outer)
+    frame.leave()
     return record
 
 
@@ -203,10 +201,10 @@ class Transaction:
         if self._was_entered:
             raise TransactionError("a transaction can be entered only once; make another one")
         self._was_entered = True
-        return Frame(self._buckets[0].store, current_frame.get(), "transaction", joins=True)
+        self._frame = frame = Frame(self._buckets[0].store, current_frame.get(), "transaction", joins=True)
+        return frame
 
     def _opened(self, frame: Frame) -> None:
-        self._frame = frame
         watch(frame)
         frame.was_entered = True
         current_frame.set(frame)
@@ -242,10 +240,9 @@ class Transaction:
 
     def __del__(self) -> None:
         frame = self._frame
-        if frame is not None:  # an interrupt came just before `__exit__`, or it was entered by hand
+        if frame is not None:  # an interrupt came just before `__exit__` or `_undo`, or it was entered by hand
             frame.abandon()
-            if current_frame.get() is frame:
-                current_frame.set(frame.outer)
+            frame.leave()
 
     def __str__(self) -> str:
         return ", ".join(str(bucket.key) for bucket in self._buckets)

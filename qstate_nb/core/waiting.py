@@ -117,11 +117,12 @@ class Waiter:
         self.frame.waiter = None
 
     def cycle(self) -> list[Waiter] | None:
-        """The shortest chain of waiters that leads from this one back to what its own frames hold; None is good.
+        """The shortest chain of waiters that leads from this one back to what its own task holds; None is good.
 
-        A holder goes on only when all have what they wait for that wait in it, or in a transaction inside it.
+        A holder goes on only when all have what they wait for that wait in it, or in a transaction inside it. A task
+        can hold what its code takes no part in: in a generator that stands still, or in another context.
         """
-        mine = set(self.frame.chain())
+        mine, owner = set(self.frame.chain()), self.frame.owner()
         found: dict[Waiter, Waiter | None] = {self: None}
         todo = deque([self])
         while todo:
@@ -130,7 +131,7 @@ class Waiter:
             for holder in holders(waiter.bucket):
                 if holder in around:
                     break
-                if holder in mine:
+                if holder in mine or (owner is not None and holder.owner() is owner):
                     return _path(waiter, found)
                 for blocked in holder.blocked:
                     if blocked not in found:
@@ -152,9 +153,9 @@ Steps: TypeAlias = Generator[Waiter, None, T]
 
 
 class _Here(threading.local):
-    """What this thread does."""
+    """What this thread waits for."""
 
-    is_waiting = False
+    waiter: Waiter | None = None
 
 
 _here = _Here()
@@ -190,20 +191,20 @@ def _block(waiter: Waiter) -> None:
             f"{waiter.bucket.key} is held by {'another' if holder is None else holder.who}, and a sync op can't wait "
             "for it here without blocking the event loop; use an AsyncState with await, or run this in a thread"
         )
-    if _here.is_waiting:
+    if _here.waiter is not None and _here.waiter.frame.waiter is _here.waiter:
         raise ReentrantError(
             f"State was used by a finaliser (__del__) or a signal handler in a thread that waits already, and would "
             f"have to wait for {waiter.bucket.key}; let that only note what is to be done, and do it later"
         )
     ready = threading.Event()
     try:
-        _here.is_waiting = True
+        _here.waiter = waiter
         with stop_point.get().waiting(ready.set):
             is_over = waiter.frame.store.alone(waiter.notify, ready.set)
             if not is_over and not ready.wait(waiter.timeout):
                 raise TimeoutError
     finally:
-        _here.is_waiting = False
+        _here.waiter = None
 
 
 async def wait_in_loop(steps: Steps[T]) -> T:
