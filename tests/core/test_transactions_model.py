@@ -126,15 +126,18 @@ class Transactions(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 1),
-        scope=st.sampled_from(SCOPES),
+        index=st.integers(0, 2),
+        inside=st.booleans(),
         op=st.sampled_from(list(OPS)),
         key=st.sampled_from("ab"),
         value=st.integers(0, 9) | st.lists(st.integers(0, 3), max_size=2),
     )
-    def op(self, number: int, scope: str, op: str, key: str, value: Any) -> None:
+    def op(self, number: int, index: int, inside: bool, op: str, key: str, value: Any) -> None:
         actor = self.idle(number)
         if actor is None:
             return
+        scopes = sorted(actor.view) if inside and actor.view else SCOPES
+        scope = scopes[index % len(scopes)]
         arguments = {"set": (key, value), "delete": (key,), "increment": ("step",)}.get(op, ())
         state = self.registry.state(Account, scope)
         self.step(actor, lambda: getattr(state, op)(*arguments))
@@ -149,9 +152,15 @@ class Transactions(RuleBasedStateMachine):
 
         self.expect(actor, [scope], then)
 
-    @rule(number=st.integers(0, 1), scopes=st.lists(st.sampled_from(SCOPES), min_size=1, max_size=2, unique=True))
-    def enter(self, number: int, scopes: list[str]) -> None:
+    @rule(
+        number=st.integers(0, 1),
+        scopes=st.lists(st.sampled_from(SCOPES), min_size=1, max_size=2, unique=True),
+        inside=st.booleans(),
+    )
+    def enter(self, number: int, scopes: list[str], inside: bool) -> None:
         actor = self.idle(number)
+        if actor is not None and actor.view and inside:
+            scopes = sorted(actor.view)[:2]
         if actor is None or len(actor.frames) > 2 or len([s for s in scopes if self.is_others(actor, s)]) > 1:
             return  # the model knows who waits for one bucket
         opened = transaction(*(self.registry.state(Account, scope) for scope in scopes))
@@ -194,6 +203,17 @@ class Transactions(RuleBasedStateMachine):
             self.committed |= actor.view
             actor.view = {}
         self.go_on()
+        for scope in actor.view:
+            self.step(actor, self.registry.state(Account, scope).get_all)
+            assert actor.result == complete(actor.view[scope])
+
+    @rule(number=st.integers(0, 1), value=st.integers(0, 9), fails=st.booleans())
+    def nest(self, number: int, value: int, fails: bool) -> None:
+        actor = self.idle(number)
+        if actor is not None and actor.view and len(actor.frames) <= 2:
+            self.enter(number, [], inside=True)
+            self.op(number, value, True, "set", "a", value)
+            self.leave(number, fails)
 
     @precondition(lambda self: any(actor.waits for actor in self.actors))
     @rule()
@@ -233,4 +253,4 @@ class Transactions(RuleBasedStateMachine):
 
 
 TestTransactions = Transactions.TestCase
-TestTransactions.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, database=None)
+TestTransactions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, database=None)
