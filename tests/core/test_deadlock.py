@@ -396,3 +396,33 @@ def test_a_chain_of_1500_waiters_is_no_matter_of_recursion(closed: bool) -> None
         await asyncio.gather(*tasks)
 
     play(scenario(), scene)
+
+
+def test_who_would_wait_for_what_it_holds_itself_is_told() -> None:
+    """Code takes no part in a transaction that was opened in another context, though the same task holds it."""
+    registry = StateRegistry()
+    x = registry.state(AccountAsync, "x")
+    told: list[tuple[Wait, ...]] = []
+
+    async def anna() -> None:
+        elsewhere = Context()
+        opened = x.transaction()
+        entering = asyncio.current_task()
+        assert entering is not None
+        entering.set_name("anna")
+
+        assert elsewhere.run(lambda: drive(opened.__aenter__())) is opened
+        with pytest.raises(DeadlockError) as caught:
+            await x.set("n", 1)
+        told.append(caught.value.cycle)
+        elsewhere.run(lambda: drive(opened.__aexit__(None, None, None)))
+        assert await x.get_all() == {}
+
+    def drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run one that doesn't wait."""
+        with pytest.raises(StopIteration) as end:
+            coroutine.send(None)
+        return end.value.value
+
+    asyncio.run(anna())
+    assert told == [(Wait("user (asyncio task anna)", held("x"), "Account[x]"),)]
