@@ -13,6 +13,10 @@
     │   ├── FieldTypeError       a value of the wrong type for a field or an op (also a TypeError)
     │   ├── FieldDefinitionError a declared field that can't work (also a TypeError)
     │   ├── ScopeError           a value that can't be a scope (also a ValueError)
+    │   ├── HistoryError         a step back or forth that can't be made
+    │   │   └── HorizonError     the events that it needs were dropped
+    │   ├── SaveError            a value or file that can't be saved (also a ValueError)
+    │   ├── LoadError            a file that can't be loaded (also a ValueError)
     │   └── TransactionError     something about a transaction, or waiting for one
     │       ├── DeadlockError            tasks that wait for each other: it has the cycle
     │       ├── TransactionTimeoutError  a wait took longer than allowed (also a TimeoutError)
@@ -81,6 +85,22 @@ class FieldDefinitionError(StateError, TypeError):
 
 class ScopeError(StateError, ValueError):
     """A value can't be a scope."""
+
+
+class HistoryError(StateError):
+    """There is nothing to undo or redo, no such event, or State is in use and can't go back or forth now."""
+
+
+class HorizonError(HistoryError):
+    """The journal is bounded, and the events that are needed to go back so far were dropped."""
+
+
+class SaveError(StateError, ValueError):
+    """State can't be saved: a value is of a type that a file can't hold. Nothing is written."""
+
+
+class LoadError(StateError, ValueError):
+    """A file can't be loaded: it is damaged, or of a newer version. Nothing is loaded."""
 
 
 class TransactionError(StateError):

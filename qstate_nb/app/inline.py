@@ -13,6 +13,7 @@ from typing import Any, overload
 
 from qstate_nb.app.call import Call
 from qstate_nb.app.nesting import run_blocking, running_loop
+from qstate_nb.app.output import current_printer
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform, perform_in_background
 from qstate_nb.app.task import GenerateHandler, Task, TaskOptions
@@ -23,6 +24,7 @@ from qstate_nb.core.keys import ScopeId
 from qstate_nb.core.registry import StateRegistry, default_registry
 from qstate_nb.core.state import StateT
 from qstate_nb.core.subscribers import Subscribers
+from qstate_nb.core.timetravel import Moment
 from qstate_nb.errors import NotFoundError, TaskDefinitionError
 
 MAX_CALLS = 1_000
@@ -65,6 +67,9 @@ class InlineApp:
         self._subscribers = Subscribers[Call | Task]()
         self._is_followed = False
         self._running: set[asyncio.Task[TaskResult]] = set()
+        self._origin: InlineApp | None = None  # of a fork
+        self._has_forks = False
+        self.registry.runners.add(self)
 
     @overload
     def task(self, function: Function, /) -> Task: ...
@@ -207,7 +212,62 @@ class InlineApp:
 
     def state(self, cls: type[StateT], scope: ScopeId | None = None) -> StateT:
         """The object of a State class, for cells and tests: the one that tasks get; see `StateRegistry.state`."""
-        return self.registry.state(cls, scope)
+        return self._here().registry.state(cls, scope)
+
+    def fork(self, at: Moment | None = None, *, name: str | None = None) -> InlineApp:
+        """An app with the same tasks on a copy of the State, to try something without touching the real one.
+
+        Where a task of the fork calls another one, or asks for a State, by way of this app, it gets the fork's.
+
+        Args:
+            at: the moment, an event's number or a label; by default, now.
+            name: for displays.
+
+        Raises:
+            HorizonError, HistoryError, NotFoundError: there is no such moment, or it is not known any more.
+
+        Example:
+            >>> from qstate_nb import InlineApp, State, StateRegistry
+            >>> app = InlineApp(registry=StateRegistry())
+            >>> class Stock(State):
+            ...     pass
+            >>> @app.task
+            ... def sell(stock: Stock):
+            ...     return stock.increment("apples", -1)
+            >>> trial = app.fork()
+            >>> trial.run("sell").returning
+            -1
+            >>> app.state(Stock).get_all()
+            {}
+        """
+        made = InlineApp(f"{self.name} (fork)" if name is None else name, registry=self.registry.fork(at))
+        made._origin = self
+        for task in self.tasks.values():
+            made.adopt(task)
+        self._has_forks = True
+        return made
+
+    def adopt(self, task: Task) -> Task:
+        """Register another app's task here as well."""
+        plan = self.plugin.plan(task.function, task=task.name)
+        mine = self.tasks[task.name] = Task(self, task.name, task.function, task.options, plan)
+        self.tell(mine)
+        return mine
+
+    def _here(self) -> InlineApp:
+        """The app itself, or, in a task of a fork of it, that fork."""
+        if self._has_forks:
+            app = around = running_app()
+            while around is not None:
+                if around is self:
+                    assert app is not None
+                    return app
+                around = around._origin
+        return self
+
+    def running(self) -> list[str]:
+        """The calls that run now, such as ``step1 #3``."""
+        return [str(call) for call in list(self._unfinished.values()) if call.own_status == "process"]
 
     @property
     def calls(self) -> list[Call]:
@@ -244,6 +304,11 @@ class InlineApp:
             echo: whether what it prints is shown.
             retry_of: the attempt before, if it is a retry.
         """
+        if self._has_forks:
+            here = self._here()
+            if here is not self:
+                mine = here.tasks.get(task.name) or here.adopt(task)
+                return here.new_call(mine, args, kwargs, echo=echo)
         call = Call(task, next(self._numbers), args, kwargs, echo, retry_of=retry_of)
         self._unfinished[call.number] = call
         return call
@@ -256,6 +321,12 @@ class InlineApp:
 
     def __repr__(self) -> str:
         return f"<InlineApp {self.name!r}: {len(self.tasks)} tasks>"
+
+
+def running_app() -> InlineApp | None:
+    """The app whose call the code runs in."""
+    call = current_printer()
+    return call.task.app if isinstance(call, Call) else None
 
 
 def _module_of(function: Function) -> str | None:

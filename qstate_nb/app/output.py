@@ -73,6 +73,11 @@ class Printer(Protocol):
 _current: ContextVar[Printer | None] = ContextVar("qstate_nb.current_printer", default=None)
 
 
+def current_printer() -> Printer | None:
+    """On whose behalf the running code runs."""
+    return _current.get()
+
+
 class _Router(msgspec.Struct, eq=False, dict=True, weakref=True):  # as other streams, it takes any attribute
     """Stands in for a stream: writes go to the current printer, all else to the stream."""
 

@@ -8,6 +8,7 @@ awaits and into threads that were given the context.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -58,6 +59,9 @@ current_actor: ContextVar[Actor] = ContextVar("qstate_nb.current_actor", default
 """On whose behalf the running code acts."""
 
 
+_SHOWN = 10  # events that an event is about
+
+
 class Change(NamedTuple):
     """One field of an event: its bucket, and its value before and after, `ABSENT` where it was or is not there."""
 
@@ -76,6 +80,8 @@ class Event(msgspec.Struct, frozen=True):
         op: name of the op, such as ``set``; ``transaction`` for several ops at once.
         actor: who did it.
         stored: the changes with the store's own values: read `changes` instead, which gives copies.
+        refers_to: the events that an ``undo`` reverted or a ``redo`` brought back; of a ``rewind``, the one after
+            which the State was as it is again.
 
     Example:
         >>> event = Event(1, 0.0, "set", Actor(), (Change(StateKey("Signup"), "step", ABSENT, 1),))
@@ -90,12 +96,14 @@ class Event(msgspec.Struct, frozen=True):
     op: str
     actor: Actor
     stored: tuple[Change, ...]
+    refers_to: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, record: Record) -> Event:
         """The event that a store's record stands for."""
         seq, when, op, actor = record[:4]
-        return cls(seq, when, op, actor, changes_of(record))
+        op, refers_to = op if isinstance(op, Revert) else (op, ())
+        return cls(seq, when, op, actor, changes_of(record), refers_to)
 
     @property
     def states(self) -> tuple[StateKey, ...]:
@@ -109,18 +117,51 @@ class Event(msgspec.Struct, frozen=True):
             Change(state, field, copy_value(before), copy_value(after)) for state, field, before, after in self.stored
         )
 
+    @property
+    def title(self) -> str:
+        """The op, and which events it is about, such as ``undo of events 3, 4`` or ``rewind to event 2``."""
+        if not self.refers_to:
+            return self.op
+        seqs = ", ".join(map(str, self.refers_to[:_SHOWN])) + (", …" if len(self.refers_to) > _SHOWN else "")
+        if self.op == "rewind":
+            return f"rewind to event {seqs}"
+        return f"{self.op} of event{'' if len(self.refers_to) == 1 else 's'} {seqs}"
+
     def __repr__(self) -> str:
         states = self.states
-        if len(states) == 1:
+        if len(states) == 1 and not self.refers_to:
             named = f"{states[0]} {self.op} {', '.join(change.field for change in self.stored)}"
         else:
-            named = f"{self.op} {', '.join(f'{change.state}.{change.field}' for change in self.stored)}"
+            changes = ", ".join(f"{change.state}.{change.field}" for change in self.stored)
+            named = f"{self.title}{':' if self.refers_to else ''} {changes or 'nothing changed'}"
         return f"<Event {self.seq}: {named} by {self.actor}>"
+
+
+class Revert(NamedTuple):
+    """The op of an event that goes back or forth in time, and the events that it is about: see `Event`."""
+
+    op: Literal["undo", "redo", "rewind"]
+    refers_to: tuple[int, ...]
 
 
 Record: TypeAlias = tuple[Any, ...]
 """An event as a store keeps it, because a flat tuple costs the least: ``seq, time, op, actor``, and then for each
-change ``state, field, before, after``."""
+change ``state, field, before, after``. The op is a str or a `Revert`."""
+
+Contents: TypeAlias = Mapping[StateKey, Mapping[str, Any]]
+"""What is stored in buckets, as far as they have fields."""
+
+
+class Label(NamedTuple):
+    """A name for a moment.
+
+    Args:
+        seq: number of the last event before it; 0 if there was none.
+        contents: what was stored then.
+    """
+
+    seq: int
+    contents: Contents
 
 
 def changes_of(record: Record) -> tuple[Change, ...]:

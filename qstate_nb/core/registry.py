@@ -9,23 +9,23 @@ classes of different modules can't share a bucket by accident.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.frames import current_frame
-from qstate_nb.core.journal import Event, Record
+from qstate_nb.core.journal import Event
 from qstate_nb.core.keys import ScopeId, StateKey, checked_name, checked_scope, owner_of
 from qstate_nb.core.state import StateBase, StateT
 from qstate_nb.core.store import MemoryStore
-from qstate_nb.core.subscribers import Subscribers
+from qstate_nb.core.timetravel import Moment, TimeTravel
 from qstate_nb.errors import NotAStateError, NotFoundError, StateNameError
 
 _MOST_COMPARED = 1_000  # names, to find those that are close to a wrong one
 
 
-class StateRegistry:
+class StateRegistry(TimeTravel):
     """All State of one place: the buckets, their journal, and who wants to hear of changes.
 
     Safe to use from any number of threads and event loops at once.
@@ -47,11 +47,11 @@ class StateRegistry:
     """
 
     def __init__(self, *, max_events: int | None = 10_000) -> None:
+        super().__init__()
         self._lock = threading.Lock()
         self._owners: dict[str, tuple[str, str]] = {}
         self._declared: dict[str, Declared] = {}
         self._states: dict[tuple[str, str], StateBase] = {}
-        self._subscribers = Subscribers[Event]()
         self._store = MemoryStore(max_events, self._forget)
 
     def key(self, cls: type) -> StateKey:
@@ -174,32 +174,28 @@ class StateRegistry:
         declared = self._declared.get(key.name)
         return fields if declared is None else {**declared.all_defaults(), **fields}
 
-    def history(self, last: int | None = None) -> list[Event]:
-        """The events that are kept, oldest first: all, or the *last* ones."""
-        return self._store.history(last)
-
-    def writers(self, key: StateKey, fields: Iterable[str] | None = None) -> dict[str, Event]:
-        """For each field of a bucket, or each of *fields*, the event that last wrote it."""
-        return self._store.writers(key, fields)
-
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
         """Call *subscriber* with each event from now on, until the returned function is called.
 
         It is called after the commit, in the thread that made the change, so events of different threads can
         come out of order (their ``seq`` tells). An exception in it is logged and harms nobody.
         """
-        unsubscribe = self._subscribers.add(subscriber)
-        self._store.listener = self._tell
+        return self._store.subscribe(subscriber)
 
-        def remove() -> None:
-            unsubscribe()
-            if not self._subscribers:
-                self._store.listener = None
+    def fork(self, at: Moment | None = None) -> StateRegistry:
+        """An independent registry with what was stored at a moment, by default now, and the history up to there.
 
-        return remove
+        What is done in one of the two is not seen in the other.
 
-    def _tell(self, record: Record) -> None:
-        self._subscribers.tell(Event.of(record))
+        Raises:
+            HorizonError, HistoryError, NotFoundError: as `at` does.
+        """
+        saved = self.saved(at)
+        other = StateRegistry(max_events=self._store.journal.maxlen)
+        with self._lock:
+            other._owners, other._declared = dict(self._owners), dict(self._declared)
+        other._store.alone(other._restore, saved)
+        return other
 
 
 _default_lock = threading.Lock()

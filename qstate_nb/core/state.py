@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket
+from qstate_nb.core.changes import Changes
 from qstate_nb.core.fields import Declared, Rules, declared_by
 from qstate_nb.core.frames import current_frame
 from qstate_nb.core.journal import ABSENT, Record
@@ -99,6 +100,17 @@ class StateBase:
             timeout: seconds to wait for others to let go of it; None waits as long as it takes.
         """
         return Transaction([self], timeout)
+
+    def changes(self, *, queue: int = 1_000) -> Changes:
+        """The events that change this State from now on: ``async for event in state.changes():``.
+
+        Args:
+            queue: how many may wait to be read; when more come, the oldest are skipped, counted and logged.
+
+        Raises:
+            ValueError: *queue* is less than 1.
+        """
+        return Changes(self._bucket, queue)
 
     def _try(self, op: ops.Op, *args: Any) -> Any:
         """Run an op, unless it `MUST_WAIT`."""

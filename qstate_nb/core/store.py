@@ -8,21 +8,23 @@ one field, and a field changes in one step.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket
 from qstate_nb.core.frames import Frame
-from qstate_nb.core.journal import ABSENT, Event, Record, changes_of, current_actor
+from qstate_nb.core.journal import ABSENT, Contents, Event, Record, Revert, changes_of, current_actor
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Changes, Op
+from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.core.values import IMMUTABLE
-from qstate_nb.errors import ReentrantError
+from qstate_nb.errors import HistoryError, ReentrantError
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class MemoryStore:
         self.journal: deque[Record] = deque(maxlen=max_events)
         self.seq = 0
         self.listener: Callable[[Record], object] | None = None
+        self._subscribers = Subscribers[Event]()
         self._on_last_drop = on_last_drop
         self._listed: dict[StateKey, Bucket] = {}
         self._names: dict[str, set[StateKey]] = {}  # which of each are listed
@@ -120,7 +123,22 @@ class MemoryStore:
         if record is not None and self.listener is not None:
             self.listener(record)
 
-    def prepared(self, op: str, actor: object, changed: Changed) -> Record:
+    def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
+        """Call *subscriber* with each event from now on, until the returned function is called."""
+        unsubscribe = self._subscribers.add(subscriber)
+        self.listener = self._tell_subscribers
+
+        def remove() -> None:
+            unsubscribe()
+            if not self._subscribers:
+                self.listener = None
+
+        return remove
+
+    def _tell_subscribers(self, record: Record) -> None:
+        self._subscribers.tell(Event.of(record))
+
+    def prepared(self, op: str | Revert, actor: object, changed: Changed) -> Record:
         """The record of the next event; nothing is changed but that the buckets are closed."""
         record = [self.seq + 1, time(), op, actor]
         for bucket, changes in changed:
@@ -200,6 +218,60 @@ class MemoryStore:
                 if self._pending is not None:  # an interrupt came in between
                     self._finish(*self._pending)
 
+    def restore(
+        self, seq: int, records: Sequence[Record], base: Contents, writers: Mapping[StateKey, Mapping[str, Record]]
+    ) -> None:
+        """Replace all that is stored, and the journal; inside a step.
+
+        Args:
+            seq: number of the last event.
+            records: of the events that are kept.
+            base: what was stored before the first of them.
+            writers: for fields of *base*, the older events that last wrote them, as far as they are known.
+
+        Raises:
+            HistoryError: somebody holds a bucket.
+        """
+        for bucket in self._known.values():
+            if bucket.holder is not None:
+                raise HistoryError(f"{bucket.holder.who} has a transaction on {bucket.key}; wait for its end")
+        try:
+            self._restore(seq, records, base, writers)
+        except BaseException:  # an interrupt
+            self._restore(seq, records, base, writers)
+            raise
+
+    def _restore(
+        self, seq: int, records: Sequence[Record], base: Contents, writers: Mapping[StateKey, Mapping[str, Record]]
+    ) -> None:
+        for bucket in list(self._known.values()):
+            bucket.open = CLOSED
+            bucket.fields.clear()
+            bucket.writers.clear()
+        for key, fields in base.items():
+            bucket = self._known_bucket(key)
+            self._list(bucket)
+            bucket.fields.update(fields)
+            bucket.writers.update(writers.get(key, {}))
+        for record in records:
+            for key, field, _, after in changes_of(record):
+                bucket = self._known_bucket(key)
+                self._list(bucket)
+                if after is ABSENT:
+                    bucket.fields.pop(field, None)
+                    bucket.writers.pop(field, None)
+                else:
+                    bucket.fields[field] = after
+                    bucket.writers[field] = record
+        self.journal.clear()
+        self.journal.extend(records)
+        self.seq = seq
+        for bucket in list(self._listed.values()):
+            bucket.is_plain = False
+            if not bucket.fields and bucket.key.scope is not None:
+                self.unlist(bucket)
+            bucket.reopen()
+
     def enlist(self, bucket: Bucket) -> None:
         """List a bucket, whether it has fields or not."""
         if not bucket.is_listed:
@@ -245,10 +317,25 @@ class MemoryStore:
             return holder.drafts[bucket].copy()
         return bucket.fields.copy()
 
-    def history(self, last: int | None = None) -> list[Event]:
-        """The events that are kept, oldest first: all, or the *last* ones."""
-        records: list[Record] = self.alone(list, self.journal)
-        return [Event.of(record) for record in (records if last is None else records[max(0, len(records) - last) :])]
+    def records(self, last: int | None = None) -> list[Record]:
+        """The records of the events that are kept, oldest first: all, or the *last* ones."""
+        return self.alone(self._records, last)
+
+    def _records(self, last: int | None) -> list[Record]:
+        if last is None or last >= len(self.journal):
+            return list(self.journal)
+        return list(itertools.islice(reversed(self.journal), last))[::-1]
+
+    def capture(self) -> tuple[int, list[Record], dict[StateKey, dict[str, Any]]]:
+        """The number of the last event, all records, and what is committed: of one moment."""
+        return self.alone(self._capture)
+
+    def _capture(self) -> tuple[int, list[Record], dict[StateKey, dict[str, Any]]]:
+        return self.seq, list(self.journal), self.contents()
+
+    def contents(self) -> dict[StateKey, dict[str, Any]]:
+        """What is committed in all buckets that have fields; inside a step."""
+        return {key: bucket.fields.copy() for key, bucket in self._listed.items() if bucket.fields}
 
     def keys(self) -> list[StateKey]:
         """The buckets that were written to and not dropped, oldest first."""

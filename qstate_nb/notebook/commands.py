@@ -28,7 +28,7 @@ DEFAULT_LIMITS = Limits()
 def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
     """The app, its States, its tasks and the last events."""
     registry = app.registry
-    events = registry.history(max(1, limits.events))
+    events = registry.history(limit=max(1, limits.events))
     counts = (
         views.counted(len(app.tasks), "task"),
         views.counted(len({key.name for key in registry.keys()}), "state"),

@@ -18,7 +18,8 @@ from qstate_nb.notebook.apps import apps_in
 from qstate_nb.notebook.arguments import as_word, listed, parts
 from qstate_nb.notebook.verbs import VERBS
 
-_ON_WHOLE_STATE = ("show", "clear", "drop")
+_ON_WHOLE_STATE = ("show", "clear", "drop", "history", "blame")
+_MOMENTS = {"diff": 2, "rewind": 1, "fork": 1}  # verb → how many it takes
 _ON_STATE = (*_ON_WHOLE_STATE, "get", "set", "update", "incr", "append", "delete")
 _FEW_SCOPES = 20
 _MOST = 1_000  # candidates
@@ -69,11 +70,17 @@ def _candidates(words: list[str], word: str, names: Mapping[str, Any], app: Call
     if verb in ("help", "app"):
         known: Iterable[str] = VERBS if verb == "help" else apps_in(names)
         return () if given else known
+    return _for_app(app, verb, given, word)
+
+
+def _for_app(app: Callable[[], InlineApp], verb: str, given: list[str], word: str) -> Iterable[str]:
     if verb == "run":
         return _for_run(app(), given, word)
-    if verb in _ON_STATE:
-        return _for_state(app(), verb, given, word)
-    return ()
+    if given[-1:] == ["--task"]:
+        return map(as_word, app().tasks)
+    if given[-1:] == ["--at"] or len(given) < _MOMENTS.get(verb, 0):
+        return map(as_word, app().registry.labels)
+    return _for_state(app(), verb, given, word) if verb in _ON_STATE else ()
 
 
 def _for_state(app: InlineApp, verb: str, given: list[str], word: str) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from qstate_nb.errors import CommandError
 from qstate_nb.notebook.arguments import Given, Variables
-from qstate_nb.notebook.verbs import Verb
+from qstate_nb.notebook.verbs import Verb, count
 
 _QUOTED_NAME = re.compile(r"""((?:"[^"]*")|(?:'[^']*'))(=)(.*)""", re.DOTALL)
 
@@ -50,6 +50,23 @@ class Line:
         """
         word = self._words[name]
         return self._verb.converted(name, str(self._variables.value(word).value)) if isinstance(word, str) else word
+
+    def count(self, name: str) -> int:
+        """A whole number, 1 or more; 1 if it is missing.
+
+        Raises:
+            CommandError: it is none.
+        """
+        word = self._words[name]
+        try:
+            return 1 if word is None else count(str(self._variables.value(word).value))
+        except ValueError as error:
+            self._verb.error(f"{name.upper()} {word}: {error}")
+
+    def moment(self, name: str) -> int | str | None:
+        """The number of an event, or a label; it may be missing."""
+        word = self.maybe(name)
+        return int(word) if word is not None and word.isdecimal() else word
 
     def value(self, name: str) -> Any:
         """A value: one word is a literal, a variable or text; several are text."""

@@ -8,7 +8,7 @@ A cell of `%%qstate` is one such line after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
@@ -16,10 +16,12 @@ from IPython.display import display
 from traitlets import Int
 
 from qstate_nb.app import InlineApp, TaskResult
+from qstate_nb.core.diff import Diff
 from qstate_nb.core.formats import one_line
+from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.errors import CommandError, QStateError
-from qstate_nb.notebook import apps, commands, views
+from qstate_nb.notebook import apps, commands, past, views
 from qstate_nb.notebook.arguments import Given, convert, split
 from qstate_nb.notebook.completion import candidates, command_before
 from qstate_nb.notebook.line import Line
@@ -130,10 +132,71 @@ class QStateMagics(Magics):
         return app, name
 
     def _show(self, given: Line) -> View:
+        app, name = self._app_and_any_state(given)
+        moment = given.moment("at")
+        if moment is not None:
+            return past.show_at(app, moment, name, self._limits)
+        return commands.show(app, name, self._limits)
+
+    def _app_and_any_state(self, given: Line) -> tuple[InlineApp, str | None]:
         app, name = self.app(given.names), given.maybe("state")
         if name is not None:
             apps.introduce_state(app, given.names, name)
-        return commands.show(app, name, self._limits)
+        return app, name
+
+    def _history(self, given: Line) -> View:
+        app, name = self._app_and_any_state(given)
+        return past.history(
+            app,
+            name,
+            n=given.option("n"),
+            task=given.maybe("task"),
+            key=given.maybe("key"),
+            times=given.option("times"),
+            limits=self._limits,
+        )
+
+    def _diff(self, given: Line) -> View:
+        a = given.moment("a")
+        assert a is not None
+        return past.diff(self.app(given.names), a, given.moment("b"), self._limits)
+
+    def _blame(self, given: Line) -> View:
+        return past.blame(*self._app_and_state(given), self._limits)
+
+    def _undo(self, given: Line) -> str:
+        by: Literal["event", "call"] = "event" if given.option("event") else "call"
+        return past.undo(self.app(given.names), given.count("n"), by=by)
+
+    def _redo(self, given: Line) -> str:
+        return past.redo(self.app(given.names), given.count("n"))
+
+    def _rewind(self, given: Line) -> str:
+        moment = given.moment("moment")
+        assert moment is not None
+        return past.rewind(self.app(given.names), moment)
+
+    def _label(self, given: Line) -> str:
+        return past.label(self.app(given.names), given["name"])
+
+    def _fork(self, given: Line) -> str:
+        name = given.variable("o")
+        if name is None:
+            raise CommandError("a fork needs a variable: %qstate fork -o trial")
+        current = apps.current_name(given.names, self.chosen)
+        if name == current:
+            raise CommandError(f"-o {name}: that is the app itself; give the fork another name")
+        app: InlineApp = given.names[current]
+        made = past.fork(app, given.moment("moment"), name)
+        self._shell.user_ns[name] = made
+        self.chosen = current  # of two apps now
+        return f"{name} is a fork of {current} after event {made.registry.seq}; %qstate app {name} chooses it"
+
+    def _save(self, given: Line) -> str:
+        return past.save(self.app(given.names), given["file"])
+
+    def _load(self, given: Line) -> str:
+        return past.load(self.app(given.names), given["file"])
 
     def _get(self, given: Line) -> Given:
         return Given(commands.get(*self._app_and_state(given), given["key"]))
@@ -219,6 +282,16 @@ _HANDLERS: dict[str, Callable[[QStateMagics, Line], Given | View | Panel | str]]
     "delete": QStateMagics._delete,
     "clear": QStateMagics._clear,
     "drop": QStateMagics._drop,
+    "history": QStateMagics._history,
+    "diff": QStateMagics._diff,
+    "blame": QStateMagics._blame,
+    "undo": QStateMagics._undo,
+    "redo": QStateMagics._redo,
+    "rewind": QStateMagics._rewind,
+    "label": QStateMagics._label,
+    "fork": QStateMagics._fork,
+    "save": QStateMagics._save,
+    "load": QStateMagics._load,
     "tasks": QStateMagics._tasks,
     "run": QStateMagics._run,
     "app": QStateMagics._app,
@@ -278,4 +351,7 @@ def _html_formatter(shell: Shell) -> Any:
 _SHOWN: list[tuple[type, Callable[[Any], View]]] = [
     (TaskResult, lambda result: View(views.result_blocks(result, views.Limits()))),
     (InlineApp, commands.overview),
+    (History, past.history_view),
+    (Diff, past.diff_view),
+    (Snapshot, past.snapshot_view),
 ]

@@ -17,6 +17,10 @@ _TABLE = "border-collapse:collapse;margin:2px 0 8px 0;font-size:var(--jp-code-fo
 _CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;white-space:pre-wrap;overflow-wrap:anywhere"
 _CODE = "font-family:var(--jp-code-font-family,monospace)"
 _QUIET = "color:var(--jp-ui-font-color2,#666)"
+_NOTICE = (
+    "border:2px dashed var(--jp-warn-color1,#e08600);padding:4px 8px;margin:0 0 8px 0;font-weight:bold;"
+    "color:var(--jp-ui-font-color0,#000)"
+)
 _MARK = "background:var(--jp-warn-color3,#ffe8b3);color:var(--jp-ui-font-color0,#000)"
 
 
@@ -63,6 +67,21 @@ class Paragraph:
     def html(self) -> str:
         """The sentence, in a quiet colour."""
         return f'<div style="{_QUIET}">{escape(self.content)}</div>'
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence that must not be overlooked."""
+
+    content: str
+
+    def text(self) -> str:
+        """The sentence alone."""
+        return self.content
+
+    def html(self) -> str:
+        """The sentence in a frame."""
+        return f'<div class="qstate-notice" style="{_NOTICE}">⏱ {escape(self.content)}</div>'
 
 
 @dataclass(frozen=True, slots=True)

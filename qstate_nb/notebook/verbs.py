@@ -130,7 +130,12 @@ def _as_typed(action: argparse.Action) -> str:
     return {"?": f"[{metavar}]", "*": f"[{metavar} …]", "+": f"{metavar} …"}.get(str(action.nargs), metavar)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number, 1 or more.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not text.isdecimal() or int(text) < 1:
         raise ValueError("it must be a whole number, 1 or more")
     return int(text)
@@ -149,12 +154,23 @@ def _seconds(text: str) -> float:
 def _verbs() -> dict[str, Verb]:
     run = Verb("run", "run a task; show its output, its result and what it changed in State")
     run.words("TASK").words("k=v", nargs="*")
-    run.option("--times", "N", convert=_count, default=1, explained="make N calls, one after the other")
+    run.option("--times", "N", convert=count, default=1, explained="make N calls, one after the other")
     run.option("--concurrent", default=False, explained="make them all at once")
     run.option("--timeout", "S", convert=_seconds, explained="stop each call after S seconds")
     run.option("-o", "NAME", explained="assign the TaskResult, or the list of them, to a variable")
+    show = Verb("show", "show all States, or one: keys, values, and who changed them").words("STATE", nargs="?")
+    show.option("--at", "MOMENT", explained="as it was after the event of that number, or at that label")
+    history = Verb("history", "list the events: what changed, and who did it").words("STATE", nargs="?")
+    history.option("-n", "N", convert=count, explained="the last N")
+    history.option("--task", "T", explained="those of a task")
+    history.option("--key", "K", explained="those that changed a key")
+    history.option("--times", default=False, explained="say when, too")
+    undo = Verb("undo", "undo what the last call or command changed, or the last N").words("N", nargs="?")
+    undo.option("--event", default=False, explained="undo single events, not whole calls")
+    fork = Verb("fork", "try things on a copy of the State, as it is or was: an app with the same tasks")
+    fork.words("MOMENT", nargs="?").option("-o", "NAME", explained="the variable to assign the app to")
     verbs = (
-        Verb("show", "show all States, or one: keys, values, and who changed them").words("STATE", nargs="?"),
+        show,
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
         Verb("set", "give a key a value: a Python literal, or else text").words("STATE", "KEY").text("VALUE"),
         Verb("update", "give several keys a value at once").words("STATE").words("k=v", nargs="+"),
@@ -163,6 +179,16 @@ def _verbs() -> dict[str, Verb]:
         Verb("delete", "remove a key").words("STATE", "KEY"),
         Verb("clear", "remove all keys of a State").words("STATE"),
         Verb("drop", "remove all keys of a State, and its name").words("STATE"),
+        history,
+        Verb("diff", "what changed from one moment to another, or to now").words("A").words("B", nargs="?"),
+        Verb("blame", "for each key of a State, the event that wrote it").words("STATE"),
+        undo,
+        Verb("redo", "bring back what the last undo reverted, or the last N").words("N", nargs="?"),
+        Verb("rewind", "make State as it was after an event, or at a label").words("MOMENT"),
+        Verb("label", "give this moment a name, to come back to").words("NAME"),
+        fork,
+        Verb("save", "write events, labels and State to a file").words("FILE"),
+        Verb("load", "replace events, labels and State by those of a file").words("FILE"),
         Verb("tasks", "list the tasks"),
         run,
         Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
@@ -199,6 +225,7 @@ def help_view(name: str | None = None) -> View:
         Table(("command", "what it does"), rows, frozenset({0})),
         Paragraph("Values are Python literals or else text. $name and {expr} are your variables; quotes keep them."),
         Paragraph("STATE is a name, such as Signup, or that of one scope, such as Signup[42]."),
+        Paragraph("MOMENT, A and B are the number of an event, 0 for the beginning, or a label."),
         Paragraph("A ; at the end silences. -h after a verb explains it."),
     ]
     return View(blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -99,7 +99,9 @@ def scope_blocks(registry: StateRegistry, name: str, limits: Limits, newest: int
     if not scoped:
         return []
     listed = set(scoped)
-    recent = (key for event in reversed(registry.history(_LOOKED_BACK)) for key in event.states if key in listed)
+    recent = (
+        key for event in reversed(registry.history(limit=_LOOKED_BACK)) for key in event.states if key in listed
+    )
     first = list(dict.fromkeys([*recent, *scoped]))[:_SHOWN_SCOPES]
     rows, marked = [], set()
     for index, key in enumerate(first):
@@ -134,20 +136,48 @@ def task_blocks(app: InlineApp, limits: Limits) -> list[Block]:
     ]
 
 
-def event_blocks(events: Iterable[Event], limits: Limits) -> list[Block]:
-    """Events: number, State, op, what changed, and by whom."""
+def event_blocks(events: Iterable[Event], limits: Limits, time: Callable[[Event], str] | None = None) -> list[Block]:
+    """Events: number, State, op, what changed, and by whom.
+
+    Args:
+        time: tells when an event was, if that is to be shown.
+    """
     rows = [
-        (str(event.seq), ", ".join(map(str, event.states)), event.op, _changes(event, limits.width), str(event.actor))
+        (
+            str(event.seq),
+            *(() if time is None else (time(event),)),
+            _named(event.states),
+            event.title,
+            _changes(event, limits.width),
+            str(event.actor),
+        )
         for event in events
     ]
     if not rows:
         return [Paragraph("no events yet")]
-    return [Table(("event", "state", "op", "what changed", "by"), rows, frozenset({3}))]
+    columns = ("event", *(() if time is None else ("time",)), "state", "op", "what changed", "by")
+    return [Table(columns, rows, frozenset({len(columns) - 2}))]
+
+
+def _named(states: Sequence[StateKey]) -> str:
+    return ", ".join([*map(str, states[:_SHOWN_CHANGES]), *(["…"] if len(states) > _SHOWN_CHANGES else [])])
+
+
+def event_line(event: Event) -> str:
+    """An event on one line, such as ``event 5: undo of event 4, Signup.step: 2 → 1``."""
+    changes = [
+        f"{state}.{printable(field)}: {arrow(before, after, 40)}"
+        for state, field, before, after in event.stored[:_SHOWN_CHANGES]
+    ]
+    more = [f"… {len(event.stored) - _SHOWN_CHANGES:,} more"] if len(event.stored) > _SHOWN_CHANGES else []
+    return f"event {event.seq}: {event.title}, {', '.join([*changes, *more]) or 'nothing changed'}"
 
 
 def last_change(event: Event, limits: Limits) -> Block:
     """The last event in one line: also where it leaves no row to mark, as a delete."""
-    return Paragraph(f"last change: event {event.seq}, {event.op} {_changes(event, limits.width)} by {event.actor}")
+    return Paragraph(
+        f"last change: event {event.seq}, {event.title} {_changes(event, limits.width)} by {event.actor}"
+    )
 
 
 def _changes(event: Event, width: int) -> str:

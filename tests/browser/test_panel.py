@@ -203,3 +203,46 @@ def test_the_picture_of_the_readme(page: Page, tmp_path: Path) -> None:
 
     assert picture.stat().st_size > 10_000
     assert PICTURE.exists()
+
+
+def drag_to(page: Page, event: int) -> None:
+    """Move the slider to an event, by its keys."""
+    handle = page.locator(".qstate-time .noUi-handle")
+    handle.focus()
+    handle.press("Home")
+    for _ in range(event):
+        handle.press("ArrowRight")
+
+
+def test_scrub_through_the_past_play_it_and_undo(page: Page) -> None:
+    for _ in range(3):
+        click_run(page, "step1")
+    expect(row(page, "prompt")).to_contain_text("step1 #3, event 6")
+    expect(page.locator(".qstate-timeline")).to_be_visible()
+    expect(page.locator(".qstate-legend")).to_contain_text("step1")
+
+    drag_to(page, 1)
+    notice = page.locator(".qstate-notice")
+    expect(notice).to_contain_text("PAST: State after event 1 of 6; it can only be read")
+    expect(page.locator(".qstate table").first).to_contain_text("state")
+    expect(page.locator(".qstate table").first).not_to_contain_text("prompt")
+
+    page.locator(".widget-play").get_by_role("button").first.click()
+    expect(notice).to_have_count(0, timeout=15_000)
+    expect(row(page, "prompt")).to_contain_text("event 6")
+
+    time_bar = page.locator(".qstate-time")
+    time_bar.get_by_role("button", name="Undo").click()
+    expect(time_bar).to_contain_text("event 7: undo of events 5, 6")
+    expect(row(page, "prompt")).to_contain_text("user, event 7")
+    time_bar.get_by_role("button", name="Redo").click()
+    expect(time_bar).to_contain_text("event 8: redo of events 5, 6")
+
+    time_bar.get_by_placeholder("name of this moment").fill("after three")
+    time_bar.get_by_role("button", name="Label").click()
+    click_run(page, "step1")
+    expect(row(page, "prompt")).to_contain_text("event 10")
+    time_bar.get_by_role("combobox").select_option("after three")
+    expect(notice).to_contain_text("after event 8 of 10")
+    time_bar.get_by_role("button", name="Now").click()
+    expect(notice).to_have_count(0)

@@ -296,7 +296,7 @@ def test_a_field_refuses_what_it_does_not_declare_and_says_what_it_wants(
         state.set("it", value)
     assert str(caught.value) == f"Signup[42].it can't be {message}"
     assert isinstance(caught.value, TypeError)
-    assert (state.get_all(), registry.history()) == ({}, [])
+    assert (state.get_all(), list(registry.history())) == ({}, [])
 
 
 LONG: list[tuple[Any, Any]] = [(int, "x" * 10_000), (int, [list(range(1_000))] * 1_000), (str, 10**5_000)]

@@ -86,7 +86,7 @@ def test_a_default_shows_until_the_field_is_set(state: Blocking, registry: State
     assert same(state.get_all(), DEFAULTS)
     assert same(state.get(), DEFAULTS)
     assert state.keys() == list(DEFAULTS)
-    assert (registry.history(), registry.writers(KEY)) == ([], {})
+    assert (list(registry.history()), registry.writers(KEY)) == ([], {})
 
 
 def test_a_field_without_a_default_is_not_there_until_it_is_set(state: Blocking) -> None:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
-from support.replay import assert_no_gaps, replay
+from support.replay import assert_no_gaps, events_of, replay
 from support.steps import AtStep, is_free
 
 from qstate_nb import ABSENT, State, StateKey, StateRegistry
@@ -82,7 +82,7 @@ def fields_of(store: MemoryStore) -> dict[str, Any]:
 FIRST: dict[str, Callable[[MemoryStore], object]] = {
     "get_all": fields_of,
     "get": by_run(ops.get, "a"),
-    "history": MemoryStore.history,
+    "history": MemoryStore.records,
     "peek": lambda store: store.peek(KEY),
     "writers": lambda store: store.writers(KEY),
     "keys": lambda store: (store.keys(), store.names()),
@@ -109,7 +109,7 @@ def interrupted(
 
 def assert_whole(store: MemoryStore, after: dict[str, Any], events: int, kept: int | None) -> None:
     """The write is in the data, in the journal, in the writers and in the list."""
-    history = store.history()
+    history = events_of(store)
     assert list(fields_of(store).items()) == list(after.items())
     assert_no_gaps(history, first=1 if kept is None else events - kept + 1)
     assert history[-1].seq == events
@@ -145,7 +145,7 @@ def check(
     seen = []
     for store in interrupted(function, write, lambda: filled(max_events), skip):
         looked = FIRST[first](store)
-        history = store.history()
+        history = events_of(store)
         more = {"e": 6} if history[-1].stored[0].field == "e" else {}
         events = history[-1].seq - len(more)
         seen.append(events)
@@ -208,14 +208,14 @@ def test_a_first_write_that_is_interrupted_lists_its_bucket_or_not_as_it_happens
         store._on_last_drop = last.append
         listed = [KEY] if fields_of(store) else []
         assert (store.keys(), store.names()) == (listed, [key.name for key in listed])
-        assert len(store.history()) == len(listed)
+        assert len(events_of(store)) == len(listed)
         for _ in range(2):
             by_run(ops.set_, "a", 1)(store)
             assert (store.keys(), store.names()) == ([KEY], ["Signup"])
             by_run(ops.drop)(store)
             assert (store.keys(), store.names()) == ([], [])
         assert last == ["Signup"] * 2
-        assert_no_gaps(store.history())
+        assert_no_gaps(events_of(store))
 
 
 def listed() -> MemoryStore:
@@ -248,11 +248,11 @@ def test_a_drop_that_is_interrupted_takes_its_bucket_off_the_list_or_not_as_it_h
         by_run(ops.set_, "b", 1)(store)
         assert store.bucket(KEY).put("a", 1) is not None
         assert (store.keys(), store.names()) == ([KEY], ["Signup"])
-        assert_no_gaps(store.history())
+        assert_no_gaps(events_of(store))
 
 
 STEPS: dict[str, Callable[[MemoryStore], object]] = {
-    "history": MemoryStore.history,
+    "history": MemoryStore.records,
     "enlist": lambda store: store.enlist(store.bucket(StateKey("Order"))),
     "bucket": lambda store: store.bucket(StateKey("Order")),
 }
@@ -268,7 +268,7 @@ def test_any_other_step_that_is_interrupted_can_be_done_again(step: str) -> None
             if not interruption.happened:
                 break
             assert is_free(store)
-            assert len(store.history()) == 3
+            assert len(events_of(store)) == 3
             bucket = store.bucket(StateKey("Order"))
             store.enlist(bucket)
             assert store.keys() == [KEY, StateKey("Order")]
@@ -285,7 +285,7 @@ USES: dict[str, Callable[[MemoryStore], object]] = {
         store.bucket(KEY).put("n", 1, "increment") or by_run(ops.increment, "n", 1, RULES)(store)
     ),
     "update": lambda store: store.bucket(KEY).put_all({"a": 1}) or by_run(ops.update, {"a": 1})(store),
-    "history": MemoryStore.history,
+    "history": MemoryStore.records,
 }
 
 
@@ -315,11 +315,11 @@ def test_a_signal_handler_or_finaliser_that_uses_the_state_in_the_middle_of_an_o
             if not step.happened:
                 break
             assert is_free(store)
-            assert_no_gaps(store.history())
-            assert replay(store.history(), KEY) == fields_of(store)
+            assert_no_gaps(events_of(store))
+            assert replay(events_of(store), KEY) == fields_of(store)
             ops_done = [outer, inner] if outcomes["done"] > done else [outer]
             assert fields_of(store)["n"] == sum(name.startswith("increment") for name in ops_done)
-            assert len(store.history()) == 1 + len(ops_done) - ops_done.count("history")
+            assert len(events_of(store)) == 1 + len(ops_done) - ops_done.count("history")
     assert min(outcomes["done"], outcomes["refused"]) > 10
 
 

@@ -322,7 +322,7 @@ def test_the_last_events_can_be_asked_for(last: int | None, seqs: list[int]) -> 
     registry = StateRegistry()
     for number in range(3):
         registry.state(Signup).set("n", number)
-    assert [event.seq for event in registry.history(last)] == seqs
+    assert [event.seq for event in registry.history(limit=last)] == seqs
 
 
 def test_writers_tell_who_last_wrote_a_field() -> None:

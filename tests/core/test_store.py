@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.replay import assert_no_gaps
+from support.replay import assert_no_gaps, events_of
 from support.steps import is_free
 
 from qstate_nb import ABSENT, Actor, Event, State, StateKey, StateRegistry
@@ -52,13 +52,13 @@ def test_a_write_gives_its_result_and_makes_its_event() -> None:
     store = MemoryStore()
     assert run(store, ops.update, {"a": 1}) == {"a": 1}
     assert run(store, ops.set_, "a", 2) is None
-    first, second = store.history()
+    first, second = events_of(store)
     assert (first.seq, first.states, first.op, first.actor) == (1, (KEY,), "update", ACTOR)
     assert first.stored == ((KEY, "a", ABSENT, 1),)
     assert (second.seq, second.op, second.stored) == (2, "set", ((KEY, "a", 1, 2),))
-    assert store.history(last=1) == [second]
-    assert store.history(last=0) == []
-    assert store.history(last=9) == [first, second]
+    assert events_of(store, 1) == [second]
+    assert events_of(store, 0) == []
+    assert events_of(store, 9) == [first, second]
 
 
 @pytest.mark.parametrize("op", ["set", "increment"])
@@ -67,20 +67,20 @@ def test_the_short_way_to_set_one_field_makes_the_record_that_the_long_way_makes
     record = short.bucket(KEY).put("a", 5, op)
     run(long, ops.set_, "a", 5 if op == "set" else 6)
     assert record is not None
-    event, other = Event.of(record), long.history()[-1]
-    assert event == short.history()[-1]
+    event, other = Event.of(record), events_of(long)[-1]
+    assert event == events_of(short)[-1]
     assert (event.seq, event.stored, event.actor) == (other.seq, other.stored, other.actor)
     assert (event.op, event.actor) == (op, ACTOR)
     assert fields_of(short) == fields_of(long)
     assert short.writers(KEY)["a"] == event
-    assert_no_gaps(short.history())
+    assert_no_gaps(events_of(short))
 
 
 def test_the_short_way_to_set_many_fields_makes_the_record_that_the_long_way_makes() -> None:
     short, long = filled(), filled()
     values = {"d": 4, "b": 5}
     assert short.bucket(KEY).put_all(values) == run(long, ops.update, values) == {**BEFORE, **values}
-    event, other = short.history()[-1], long.history()[-1]
+    event, other = events_of(short)[-1], events_of(long)[-1]
     assert (event.seq, event.op, event.stored, event.actor) == (4, "update", other.stored, ACTOR)
     assert list(fields_of(short).items()) == list(fields_of(long).items())
     assert short.writers(KEY)["d"] == short.writers(KEY)["b"] == event
@@ -99,7 +99,7 @@ def test_the_short_way_leaves_what_needs_a_closer_look(key: Any, value: Any, op:
     assert store.bucket(KEY).put(key, value, op) is None
     assert op == "increment" or store.bucket(KEY).put_all({"a": 5, key: value} if key == "a" else {}) is None
     assert fields_of(store) == BEFORE
-    assert len(store.history()) == 3
+    assert len(events_of(store)) == 3
     assert is_free(store)
 
 
@@ -110,10 +110,10 @@ def test_a_write_that_changes_nothing_has_no_event_and_takes_no_number() -> None
     for op in (ops.clear, ops.drop):
         run(store, op)
     assert store.bucket(KEY).put_all({}) is None
-    assert store.history() == []
+    assert events_of(store) == []
     assert store.keys() == []
     run(store, ops.set_, "a", 1)
-    assert_no_gaps(store.history())
+    assert_no_gaps(events_of(store))
 
 
 def test_an_op_that_raises_commits_nothing_and_frees_the_store() -> None:
@@ -130,8 +130,8 @@ def test_an_op_that_raises_commits_nothing_and_frees_the_store() -> None:
         store.bucket(KEY).put("a", 1.5, "increment")
     assert is_free(store)
     assert fields_of(store) == {**BEFORE, "a": 10**400}
-    assert_no_gaps(store.history())
-    assert len(store.history()) == 4
+    assert_no_gaps(events_of(store))
+    assert len(events_of(store)) == 4
 
 
 def test_buckets_are_apart_and_listed_in_the_order_of_their_first_write() -> None:
@@ -156,7 +156,7 @@ def test_a_bucket_can_be_listed_without_a_write() -> None:
     store.enlist(bucket)
     assert store.keys() == [OTHER]
     assert bucket.put("a", 1) is not None
-    assert store.history()[0].stored == ((OTHER, "a", ABSENT, 1),)
+    assert events_of(store)[0].stored == ((OTHER, "a", ABSENT, 1),)
 
 
 def test_a_dropped_bucket_is_empty_and_off_the_list_until_it_is_written_to_again() -> None:
@@ -166,7 +166,7 @@ def test_a_dropped_bucket_is_empty_and_off_the_list_until_it_is_written_to_again
         run(store, ops.update, {"a": 1, "b": 2}, key=key)
     run(store, ops.drop, key=OTHER)
     assert (store.keys(), store.names(), last) == ([KEY, SCOPED], ["Signup", "Order"], [])
-    assert store.history()[-1].stored == ((OTHER, "a", 1, ABSENT), (OTHER, "b", 2, ABSENT))
+    assert events_of(store)[-1].stored == ((OTHER, "a", 1, ABSENT), (OTHER, "b", 2, ABSENT))
     assert store.bucket(OTHER).put("a", 1) is None
     run(store, ops.drop, key=SCOPED)
     run(store, ops.drop, key=SCOPED)
@@ -174,7 +174,7 @@ def test_a_dropped_bucket_is_empty_and_off_the_list_until_it_is_written_to_again
     assert fields_of(store, OTHER) == store.peek(OTHER) == store.writers(OTHER) == {}
     run(store, ops.set_, "a", 3, key=OTHER)
     assert (store.keys(), fields_of(store, OTHER)) == ([KEY, OTHER], {"a": 3})
-    assert [event.op for event in store.history()] == ["update"] * 3 + ["drop"] * 2 + ["set"]
+    assert [event.op for event in events_of(store)] == ["update"] * 3 + ["drop"] * 2 + ["set"]
     run(store, ops.drop, key=OTHER)
     assert last == ["Order", "Order"]
 
@@ -219,12 +219,12 @@ def test_each_field_knows_the_event_that_last_wrote_it() -> None:
 
 def test_lists_that_are_handed_out_are_the_callers() -> None:
     store = filled()
-    store.history().clear()
+    events_of(store).clear()
     store.keys().clear()
     store.names().clear()
     store.peek(KEY).clear()
     fields_of(store).clear()
-    assert (len(store.history()), store.keys(), store.names()) == (3, [KEY], ["Signup"])
+    assert (len(events_of(store)), store.keys(), store.names()) == (3, [KEY], ["Signup"])
     assert fields_of(store) == store.peek(KEY) == BEFORE
 
 
@@ -244,7 +244,7 @@ def test_the_listener_hears_of_each_record_after_its_commit() -> None:
     run(store, ops.delete, "c")
     run(store, ops.delete, "c")
     run(store, ops.get, "a")
-    assert [Event.of(record) for record, _, _ in heard] == store.history()[3:]
+    assert [Event.of(record) for record, _, _ in heard] == events_of(store)[3:]
     after: list[dict[str, Any]] = [{"a": 4, "b": 2, "c": 3}, {"a": 4, "b": 5, "c": 3}, {"a": 4, "b": 5}]
     assert [(fields, busy) for _, fields, busy in heard] == [(fields, False) for fields in after]
 
@@ -272,7 +272,7 @@ def test_an_op_runs_in_the_callers_thread_and_under_the_lock() -> None:
     assert slow.inside.wait(10)
     assert not store.lock.acquire(blocking=False)
     events: list[Event] = []
-    second = threading.Thread(target=lambda: events.extend(store.history()))
+    second = threading.Thread(target=lambda: events.extend(events_of(store)))
     second.start()
     slow.go_on.set()
     first.join(10)

@@ -52,7 +52,7 @@ def offered(command: str, names: dict[str, Any]) -> list[str]:
     ("command", "found"),
     [
         ("", list(VERBS)),
-        ("s", ["show", "set"]),
+        ("s", ["show", "set", "save"]),
         ("xyz", []),
         ("help ", list(VERBS)),
         ("help sh", ["show"]),
@@ -90,7 +90,7 @@ def offered(command: str, names: dict[str, Any]) -> list[str]:
         ("run nobody ", []),
         ("run step1 -", ["-h", "--help", "--times", "--concurrent", "--timeout", "-o"]),
         ("run step1 --t", ["--times", "--timeout"]),
-        ("show -", ["-h", "--help"]),
+        ("show -", ["-h", "--help", "--at"]),
         ("tasks ", []),
         ("panel ", []),
         ("nonsense ", []),

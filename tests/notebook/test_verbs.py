@@ -16,6 +16,7 @@ from qstate_nb.notebook.verbs import VERBS, HelpRequested, Verb, find_verb, help
 
 PROMISED = [
     *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
+    *("history", "diff", "blame", "undo", "redo", "rewind", "label", "fork", "save", "load"),
     *("tasks", "run", "app", "panel", "help"),
 ]
 
@@ -65,7 +66,8 @@ def test_help_is_asked_for_anywhere_in_a_line(verb: Verb, flag: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 def test_an_unknown_flag_is_refused_with_the_known_ones(verb: Verb) -> None:
-    needed = [word for word in verb.usage_line.split()[1:] if word[0] not in "[…"]
+    words = re.findall(r"\[[^]]*\]|\S+", verb.usage_line)[1:]
+    needed = [word for word in words if word[0] not in "[…"]
     with pytest.raises(NotFoundError, match=f"no option of %qstate {verb.name} called '--hlep'.*--help"):
         verb.parse([*needed, "--hlep"])
 
@@ -137,7 +139,7 @@ def test_a_timeout_must_be_seconds_that_a_timer_can_wait(text: str) -> None:
 def test_an_unknown_verb_gets_the_close_matches() -> None:
     with pytest.raises(NotFoundError, match="no verb 'rnu'; did you mean 'run'"):
         find_verb("rnu")
-    with pytest.raises(NotFoundError, match="no verb 'xyz'; there is: app, append, clear"):
+    with pytest.raises(NotFoundError, match="no verb 'xyz'; there is: app, append, blame"):
         find_verb("xyz")
     with pytest.raises(NotFoundError, match="no verb 'RUN'"):
         help_view("RUN")

@@ -7,7 +7,12 @@ from html.parser import HTMLParser
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'&amp;"
 
 _TAGS = {"div", "b", "span", "pre", "details", "summary", "table", "thead", "tbody", "tr", "th", "td"}
+_PICTURE = {"svg", "g", "title", "text", "line", "circle", "rect", "path"}
 _ATTRIBUTES = {"style", "class", "scope"}
+_OF_PICTURES = {
+    *("width", "height", "role", "aria-label", "aria-hidden", "transform", "fill", "stroke", "stroke-width", "d"),
+    *("stroke-dasharray", "x", "y", "x1", "x2", "y1", "y2", "r", "text-anchor"),
+}
 
 
 class _Reader(HTMLParser):
@@ -16,9 +21,11 @@ class _Reader(HTMLParser):
         self.seen: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in _TAGS, f"<{tag}> is none of ours"
+        assert tag in _TAGS | _PICTURE, f"<{tag}> is none of ours"
         for name, value in attrs:
-            assert name in _ATTRIBUTES, f"<{tag} {name}> is none of ours"
+            assert name in _ATTRIBUTES | (_OF_PICTURES if tag in _PICTURE else set()), (
+                f"<{tag} {name}> is none of ours"
+            )
             assert "alert" not in (value or ""), f"<{tag} {name}={value!r}>"
 
     def handle_data(self, data: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qstate_nb import ABSENT, Event, StateKey
+from qstate_nb.core.store import MemoryStore
 
 
 def replay(events: Iterable[Event], key: StateKey) -> dict[str, Any]:
@@ -22,6 +23,11 @@ def replay(events: Iterable[Event], key: StateKey) -> dict[str, Any]:
     return fields
 
 
-def assert_no_gaps(events: list[Event], first: int = 1) -> None:
+def events_of(store: MemoryStore, last: int | None = None) -> list[Event]:
+    """The events that a store keeps: all, or the last ones."""
+    return [Event.of(record) for record in store.records(last)]
+
+
+def assert_no_gaps(events: Sequence[Event], first: int = 1) -> None:
     """The sequence numbers count up by one."""
     assert [event.seq for event in events] == list(range(first, first + len(events)))

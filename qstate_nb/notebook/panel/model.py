@@ -10,9 +10,11 @@ from qstate_nb.app import Call, InlineApp, Task
 from qstate_nb.core.formats import BY_REFERENCE, printable, short, short_marked, short_text
 from qstate_nb.core.journal import Event
 from qstate_nb.core.keys import StateKey
-from qstate_nb.notebook import views
+from qstate_nb.errors import HistoryError
+from qstate_nb.notebook import past, views
 from qstate_nb.notebook.arguments import Given, convert
-from qstate_nb.notebook.render import Heading, Paragraph, View, escape
+from qstate_nb.notebook.render import Heading, Notice, Paragraph, View, escape
+from qstate_nb.notebook.timeline import timeline_html, window
 from qstate_nb.notebook.views import Limits
 
 SHOWN_CALLS = 8
@@ -37,6 +39,7 @@ class PanelModel:
     ) -> None:
         self.app = app
         self._loop = loop
+        self.moment: int | None = None  # after which event State is shown; None for now
         self._values: _Values = {}
         self._unsubscribe = [app.subscribe(on_change), app.registry.subscribe(on_change)]
 
@@ -75,10 +78,81 @@ class PanelModel:
         ended = [call for call in reversed(calls) if call.own_result is not None]
         return [*running, *ended][:SHOWN_CALLS], max(0, len(running) - SHOWN_CALLS)
 
-    def states(self) -> View:
-        """Every bucket: keys, values, who changed them; the last change is marked."""
+    def range(self) -> tuple[int, int]:
+        """The numbers of the events after which State is known: of the first and the last one."""
         registry = self.app.registry
-        history = registry.history(1)
+        dropped, last = registry.dropped, registry.seq
+        return min(dropped, last), last
+
+    def go_to(self, moment: int | str | None) -> None:
+        """Show State as it was after an event or at a label; None, or the last event, is now.
+
+        Raises:
+            NotFoundError: there is no such label.
+        """
+        self.moment = self.app.registry.seq_of(moment) if isinstance(moment, str) else moment
+        first, last = self.range()
+        if self.moment is not None:
+            self.moment = None if self.moment >= last else max(first, self.moment)
+
+    def labels(self) -> list[str]:
+        """The labels of moments that can be shown, oldest first."""
+        first, _ = self.range()
+        known = self.app.registry.labels
+        return sorted((name for name, seq in known.items() if seq >= first), key=lambda name: known[name])
+
+    def timeline(self) -> str:
+        """The events around the moment that is shown, as a picture, in HTML."""
+        first, last = self.range()
+        at = last if self.moment is None else min(self.moment, last)
+        start, end = window(first + 1, last, at)
+        events = self.app.registry.history(since=min(start, last), until=end) if last else ()
+        return timeline_html(events, at, is_past=self.moment is not None)
+
+    def undo(self) -> str:
+        """Undo the last call or command.
+
+        Raises:
+            HistoryError: it can't be undone.
+        """
+        return self._changed(past.undo(self.app))
+
+    def redo(self) -> str:
+        """Bring back what was undone.
+
+        Raises:
+            HistoryError: nothing was.
+        """
+        return self._changed(past.redo(self.app))
+
+    def rewind(self) -> str:
+        """Make State as it was at the moment that is shown.
+
+        Raises:
+            HistoryError: it can't be, or that is now.
+        """
+        if self.moment is None:
+            raise HistoryError("choose a moment first: move the slider")
+        return self._changed(past.rewind(self.app, self.moment))
+
+    def _changed(self, done: str) -> str:
+        self.moment = None
+        return done
+
+    def label(self, name: str) -> str:
+        """Give the moment that is now a name.
+
+        Raises:
+            HistoryError: it can't have this one.
+        """
+        return past.label(self.app, name)
+
+    def states(self) -> View:
+        """Every bucket: keys, values, who changed them; the last change is marked. Of the past, if that is shown."""
+        if self.moment is not None:
+            return self._past(self.moment)
+        registry = self.app.registry
+        history = registry.history(limit=1)
         newest = history[-1].seq if history else None
         last = [views.last_change(history[-1], _LIMITS)] if history else []
         known, values = self._values, _Values()
@@ -90,6 +164,17 @@ class PanelModel:
         states = views.all_states_blocks(registry, _LIMITS, _MAX_STATES, newest, shown)
         self._values = values  # without the fields that are no longer there
         return View([*last, *states] if states else [Paragraph("no State yet: run a task that has one")])
+
+    def _past(self, moment: int) -> View:
+        """State as it was, marked as such, and what is different now."""
+        registry = self.app.registry
+        try:
+            then, found = registry.at(moment), registry.diff(moment)
+        except HistoryError as error:  # its events were dropped meanwhile
+            return View([Paragraph(str(error))])
+        first = Notice(f"PAST: State after event {then.seq:,} of {registry.seq:,}; it can only be read")
+        shown = past.snapshot_view(then, _LIMITS).blocks[1:]
+        return View([first, *shown, Heading("from then to now"), *past.diff_view(found, _LIMITS).blocks])
 
     def overview(self) -> View:
         """The panel in plain text: what there is to run, and State as it is now."""

@@ -13,6 +13,7 @@ from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.forms import Field, fields_for
 from qstate_nb.notebook.panel.model import SHOWN_CALLS, PanelModel, call_html
 from qstate_nb.notebook.panel.redraw import Redraw
+from qstate_nb.notebook.panel.timebar import TimeBar
 from qstate_nb.notebook.render import escape
 
 _BOX = {"border": "1px solid var(--jp-border-color2, #ccc)", "padding": "8px", "margin": "0 8px 8px 0"}
@@ -33,6 +34,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self.closed = False
         self._drawing = threading.Lock()  # the first time in this thread, then in the redraw's
         self._cards: dict[str, TaskCard] = {}
+        self._redraw = Redraw(self._draw)
+        self.model = PanelModel(app, running_loop(), self._redraw.ask)
+        self._time = TimeBar(self.model, self._redraw.ask)
         self._tasks = widgets.VBox(layout={**_BOX, "flex": "0 0 300px", "max_height": "480px", "overflow": "auto"})
         self._state = widgets.HTML(layout={**_BOX, "flex": "1 1 320px", "max_height": "480px", "overflow": "auto"})
         self._calls = [CallRow() for _ in range(SHOWN_CALLS)]
@@ -44,12 +48,11 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             [
                 widgets.HBox([title, close]),
                 widgets.HBox([self._tasks, self._state], layout={"flex_flow": "row wrap", "align_items": "stretch"}),
+                self._time.box,
                 widgets.VBox([*(row.box for row in self._calls), self._more]),
             ]
         )
         self.add_class("qstate-panel")
-        self._redraw = Redraw(self._draw)
-        self.model = PanelModel(app, running_loop(), self._redraw.ask)
         for row in self._calls:
             row.model = self.model
         try:
@@ -65,6 +68,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self.closed = True
             self.model.close()
             self._redraw.close()
+            self._time.close()
             _close_all_below(self)
             self.layout.close()
         super().close()
@@ -72,6 +76,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
     def _draw(self) -> None:
         with self._drawing:
             self._draw_tasks()
+            self._time.draw()
             _set(self._state, self.model.states().html)
             self._draw_calls()
 

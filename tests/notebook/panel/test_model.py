@@ -64,7 +64,7 @@ def test_it_hears_of_state_of_calls_and_of_new_tasks_until_it_is_closed(app: Inl
     app.state(Signup).set("a", 2)
     assert heard == []
     assert not app._subscribers
-    assert not app.registry._subscribers
+    assert not app.registry._store._subscribers
     model.close()  # no harm
 
 
@@ -370,8 +370,10 @@ def test_a_change_while_it_is_shown_is_seen_at_the_next_time(monkeypatch: pytest
         original = getattr(StateRegistry, hooked)
         once = [True]
 
-        def changing(self: StateRegistry, *args: Any, original: Any = original, once: list[bool] = once) -> Any:
-            found = original(self, *args)
+        def changing(
+            self: StateRegistry, *args: Any, original: Any = original, once: list[bool] = once, **kwargs: Any
+        ) -> Any:
+            found = original(self, *args, **kwargs)
             if once:
                 once.clear()
                 state.set("n", state.get("n") + 1)

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -333,7 +334,7 @@ def test_closing_it_unsubscribes_ends_its_thread_and_takes_it_away(
         thread.join(WAIT)
     assert panel.closed
     assert not app._subscribers
-    assert not app.registry._subscribers
+    assert not app.registry._store._subscribers
     assert not thread.is_alive()
     boxes_and_texts = [
         s for s in front_end.models.values() if not s["_model_name"].endswith(("LayoutModel", "StyleModel"))
@@ -393,7 +394,7 @@ def test_a_panel_that_can_not_be_drawn_leaves_nothing_behind(app: InlineApp, mon
     with pytest.raises(ValueError, match="no"):
         qstate_nb.panel(app)
     assert not app._subscribers
-    assert not app.registry._subscribers
+    assert not app.registry._store._subscribers
     assert "qstate panel" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -413,3 +414,72 @@ def test_a_row_keeps_its_call_while_that_runs(app: InlineApp, opened: Callable[[
         gate.set()
     for call in app.calls:
         call.wait(WAIT)
+
+
+def test_the_slider_follows_until_it_is_moved_and_the_past_is_marked(
+    app: InlineApp, opened: Callable[[], Panel], front_end: FrontEnd
+) -> None:
+    state = app.state(Signup)
+    panel = opened()
+    bar = panel._time
+    for value in range(5):
+        state.set("n", value)
+    soon(lambda: bar._slider.value == bar._slider.max == bar._play.max == 5)
+    bar._slider.value = 2
+    soon(lambda: "PAST: State after event 2 of 5" in panel._state.value)
+    state.set("n", 9)
+    soon(lambda: bar._slider.max == 6)
+    assert bar._slider.value == 2
+    bar._slider.value = 6
+    soon(lambda: "PAST" not in panel._state.value)
+    state.set("n", 10)
+    soon(lambda: bar._slider.value == 7)
+
+
+def test_undo_redo_label_and_rewind_have_buttons(app: InlineApp, opened: Callable[[], Panel]) -> None:
+    state = app.state(Signup)
+    state.set("n", 1)
+    bar = opened()._time
+
+    def click(name: str) -> None:
+        (button,) = [each for box in bar.box.children[1:3] for each in box.children if each.description == name]
+        button.click()
+
+    click("Undo")
+    assert state.get_all() == {}
+    click("Undo")
+    assert "there is nothing more to undo" in bar._problem.value
+    click("Redo")
+    assert state.get_all() == {"n": 1}
+    assert "redo of event 1, Signup.n: → 1" in bar._problem.value
+    click("Label")
+    assert "a label must be a text" in bar._problem.value
+    bar._name.value = "<b>one</b>"
+    click("Label")
+    assert "&lt;b&gt;one" in bar._problem.value
+    assert bar._name.value == ""
+    state.set("n", 2)
+    soon(lambda: ("<b>one</b>", "<b>one</b>") in bar._labels.options)
+    bar._labels.value = "<b>one</b>"
+    assert bar._labels.value is None
+    soon(lambda: bar._slider.value == 3)
+    click("Rewind")
+    assert state.get_all() == {"n": 1}
+    soon(lambda: bar._slider.value == bar._slider.max == 5)
+    bar._slider.value = 1
+    click("Now")
+    soon(lambda: bar._slider.value == 5)
+
+
+def test_the_slider_keeps_up_with_a_file_that_has_fewer_events(
+    app: InlineApp, opened: Callable[[], Panel], tmp_path: Path
+) -> None:
+    state = app.state(Signup)
+    state.set("n", 1)
+    app.registry.save(tmp_path / "x")
+    for value in range(20):
+        state.set("n", value)
+    bar = opened()._time
+    assert (bar._slider.min, bar._slider.max, bar._slider.value) == (0, 21, 21)
+    app.registry.load(tmp_path / "x")
+    soon(lambda: (bar._slider.min, bar._slider.max, bar._slider.value) == (0, 1, 1))

@@ -1,0 +1,210 @@
+"""The journal, read: events by what they are about, and what was stored after any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from qstate_nb.core.formats import short
+from qstate_nb.core.journal import ABSENT, Contents, Event, Record
+from qstate_nb.core.keys import StateKey
+from qstate_nb.core.values import copy_value
+from qstate_nb.errors import HistoryError
+
+_SHOWN = 20  # events in the text of a history
+_BLOCK = 4096  # events
+_FIRST, _STRIDE = 4, 4  # of the changes in a record
+
+Written = dict[tuple[StateKey, str], Any]
+"""Bucket and field → a value, `ABSENT` where there is none."""
+
+
+class History(Sequence[Event]):
+    """Events, oldest first. A slice is a history as well.
+
+    Args:
+        records: what the store keeps of them.
+        dropped: how many older events are not kept, in all.
+
+    Example:
+        >>> from qstate_nb import State, StateRegistry
+        >>> class Signup(State):
+        ...     pass
+        >>> registry = StateRegistry()
+        >>> registry.state(Signup).update(step=1, phone="123")
+        {'step': 1, 'phone': '123'}
+        >>> registry.state(Signup).delete("phone")
+        >>> registry.history()[1:]
+        [<Event 2: Signup delete phone by user>]
+    """
+
+    def __init__(self, records: Sequence[Record], dropped: int = 0) -> None:
+        self._records = records
+        self.dropped = dropped
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: int | slice) -> Event | History:
+        if isinstance(index, slice):
+            return History(self._records[index], self.dropped)
+        return Event.of(self._records[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = [repr(event) for event in self[:_SHOWN]]
+        more = len(self) - len(shown)
+        last = [f"… {more:,} more"] if more else []
+        separator = ",\n "
+        return f"[{separator.join([*shown, *last])}]"
+
+
+def matching(
+    records: Sequence[Record],
+    is_state: Callable[[StateKey], bool] | None,
+    key: str | None,
+    is_actor: Callable[[Any], bool] | None,
+) -> Sequence[Record]:
+    """The records of events that changed such a bucket, such a field of it, and were made by such an actor."""
+    if is_actor is not None:
+        records = [record for record in records if is_actor(record[3])]
+    if is_state is None and key is None:
+        return records
+    return [
+        record
+        for record in records
+        if any(
+            (is_state is None or is_state(record[at])) and key in (None, record[at + 1])
+            for at in range(_FIRST, len(record), _STRIDE)
+        )
+    ]
+
+
+def check_moment(seq: object, last: int) -> int:
+    """The number of an event that there has been, or 0.
+
+    Raises:
+        HistoryError: there is none of that number.
+    """
+    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
+        raise HistoryError(f"{short(seq)} is no moment: give the number of an event, 0 for the beginning, or a label")
+    if seq > last:
+        raise HistoryError(f"there is no event {seq:,} yet; the last one is {last:,}")
+    return seq
+
+
+class Past:
+    """What was stored after any event, from what is stored now and the changes since then, undone one by one.
+
+    What a block of events changed is added up once, so that long ways back are short.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, Written] = {}
+
+    def clear(self) -> None:
+        """Forget what was added up: the journal is another one now."""
+        self._blocks = {}
+
+    def contents(self, now: dict[StateKey, dict[str, Any]], records: Sequence[Record], seq: int) -> Contents:
+        """What was stored after event *seq*.
+
+        Args:
+            now: what is stored after the last record; it is changed to what is asked for.
+            records: all that are kept, up to now.
+            seq: not behind the first of them.
+        """
+        for (key, field), before in self._before(records, seq).items():
+            if before is not ABSENT:
+                now.setdefault(key, {})[field] = before
+            elif key in now:
+                now[key].pop(field, None)
+        return {key: fields for key, fields in now.items() if fields}
+
+    def _before(self, records: Sequence[Record], seq: int) -> Written:
+        """What each field was after event *seq* that has changed since."""
+        if not records:
+            return {}
+        offset, last = records[0][0], records[-1][0]
+        self._blocks = {number: block for number, block in self._blocks.items() if number * _BLOCK >= offset - 1}
+        end = last
+        back: Written = {}
+        while end > seq:
+            number = (end - 1) // _BLOCK  # this block has the events number * _BLOCK + 1 … (number + 1) * _BLOCK
+            start = max(seq, number * _BLOCK)
+            if (start, end) == (number * _BLOCK, (number + 1) * _BLOCK):
+                if number not in self._blocks:
+                    self._blocks[number] = _first_before(records[start + 1 - offset : end + 1 - offset])
+                back |= self._blocks[number]
+            else:
+                back |= _first_before(records[start + 1 - offset : end + 1 - offset])
+            end = start
+        return back
+
+
+def _first_before(records: Sequence[Record]) -> Written:
+    """What each field was before the first of these events that changed it."""
+    found: Written = {}
+    for record in reversed(records):
+        if len(record) == _FIRST + _STRIDE:
+            found[record[4], record[5]] = record[6]
+        else:
+            for at in range(len(record) - _STRIDE, _FIRST - 1, -_STRIDE):
+                found[record[at], record[at + 1]] = record[at + 2]
+    return found
+
+
+class Snapshot(Mapping[str, Mapping[str, Any]]):
+    """What was stored at one moment: bucket name → its fields. It can't be changed, and its values are copies.
+
+    Args:
+        seq: number of the last event before it.
+        contents: the stored values.
+        defaults: gives the declared defaults of a bucket.
+
+    Example:
+        >>> from qstate_nb import State, StateRegistry
+        >>> class Signup(State):
+        ...     pass
+        >>> registry = StateRegistry()
+        >>> registry.state(Signup).set("step", 1)
+        >>> registry.state(Signup).set("step", 2)
+        >>> registry.at(1)
+        <State after event 1: {'Signup': {'step': 1}}>
+    """
+
+    def __init__(self, seq: int, contents: Contents, defaults: Callable[[StateKey], Mapping[str, Any]]) -> None:
+        self.seq = seq
+        self.contents = contents
+        self._keys = {str(key): key for key in contents}
+        self._defaults = defaults
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return {field: copy_value(value) for field, value in self.fields(self._keys[name]).items()}
+
+    def fields(self, key: StateKey) -> dict[str, Any]:
+        """The fields of a bucket, with stored values, only to be shown."""
+        return {**self._defaults(key), **self.contents[key]}
+
+    def complete(self) -> Contents:
+        """All fields of all buckets, with declared defaults."""
+        return {key: self.fields(key) for key in self.contents}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"<State after event {self.seq}: {short(dict(self), 200)}>"

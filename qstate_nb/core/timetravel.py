@@ -1,0 +1,404 @@
+"""Time travel: what a registry can do with its journal.
+
+Nothing of the past is ever changed: to go back or forth is a new event that sets the fields as they were.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+from qstate_nb.core import saving
+from qstate_nb.core.buckets import Bucket
+from qstate_nb.core.diff import Diff, diff
+from qstate_nb.core.fields import Declared
+from qstate_nb.core.formats import short
+from qstate_nb.core.history import History, Past, Snapshot, Written, check_moment, matching
+from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor
+from qstate_nb.core.keys import ScopeId, StateKey, checked_scope
+from qstate_nb.core.saving import Saved
+from qstate_nb.core.state import StateBase
+from qstate_nb.core.store import MemoryStore
+from qstate_nb.core.undoing import Plan, Step
+from qstate_nb.errors import HistoryError, HorizonError, NotAStateError, NotFoundError
+
+Moment: TypeAlias = int | str
+"""The number of an event, for the State after it, 0 for the beginning, or a label."""
+
+StateLike: TypeAlias = "str | StateKey | StateBase | type[StateBase]"
+"""A State: its name, such as ``Signup`` or ``Signup[42]``, its key, its object or its class."""
+
+
+class Runner(Protocol):
+    """Something that runs tasks on a registry."""
+
+    def running(self) -> list[str]:
+        """The calls that run now, such as ``step1 #3``."""
+
+
+class TimeTravel:
+    """The past of a registry; see `StateRegistry`."""
+
+    _store: MemoryStore
+
+    def __init__(self) -> None:
+        self._labels: dict[str, Label] = {}
+        self._past = Past()
+        self.runners: weakref.WeakSet[Runner] = weakref.WeakSet()
+
+    def declared(self, name: str) -> Declared | None:
+        """The fields that the State class of that name declares."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """The names of all States."""
+        raise NotImplementedError
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event; 0 if there was none."""
+        return self._store.seq
+
+    @property
+    def dropped(self) -> int:
+        """How many events are not kept any more: the State after the last of these is the oldest that is known."""
+        return self._store.seq - len(self._store.journal)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label → the number of the last event before it."""
+        return {name: label.seq for name, label in self._labels.items()}
+
+    def history(  # noqa: PLR0917 - a filter for each
+        self,
+        state: StateLike | None = None,
+        scope: ScopeId | None = None,
+        key: str | None = None,
+        task: str | None = None,
+        call: object = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        limit: int | None = None,
+    ) -> History:
+        """The events that are kept, oldest first: those for which all that is given is so.
+
+        Args:
+            state: it changed this State; without a scope, that with any scope.
+            scope: of *state*.
+            key: it changed this key.
+            task: a task of this name did it.
+            call: this `Call`, or the call of this number, did it.
+            since, until: it is not before, or not after, the event of this number; or it came after, or before, this
+                label.
+            limit: how many at most: the last ones.
+
+        Raises:
+            NotFoundError: there is no such State or label.
+            HistoryError: *since* or *until* is not such a number, or *limit* is less than 0.
+        """
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+            raise HistoryError(f"limit must be a number of events, 0 or more, or None, not {short(limit)}")
+        is_state = None if state is None else self._matcher(state, scope)
+        is_actor = None if task is None and call is None else _actor_matcher(task, call)
+        is_plain = is_state is None and is_actor is None and (key, since, until) == (None, None, None)
+        records = self._store.records(limit if is_plain else None)
+        first = 1 if since is None else self.seq_of(since) + isinstance(since, str)
+        last = self.seq if until is None else self.seq_of(until)
+        if records and (since is not None or until is not None):
+            offset = records[0][0]
+            records = records[max(0, first - offset) : max(0, last - offset + 1)]
+        found = matching(records, is_state, key, is_actor)
+        return History(found if limit is None else found[max(0, len(found) - limit) :], self.dropped)
+
+    def _matcher(self, state: StateLike, scope: ScopeId | None = None) -> Callable[[StateKey], bool]:
+        """Tells whether a bucket is of a State; of all its scopes, if none is given."""
+        key = self.key_of(state, scope)
+        if key.scope is None and not isinstance(state, StateKey | StateBase):
+            return lambda other: other.name == key.name
+        return lambda other: other == key
+
+    def key_of(self, state: StateLike, scope: ScopeId | None = None) -> StateKey:
+        """The bucket that is meant; it may be in the journal alone.
+
+        Raises:
+            NotFoundError: there is no State of that name.
+            NotAStateError: *state* is none of these.
+        """
+        if isinstance(state, StateBase):
+            key: StateKey = state._bucket.key
+            return key
+        if isinstance(state, StateKey):
+            return state
+        if isinstance(state, type) and issubclass(state, StateBase):
+            state = state.state_name
+        if not isinstance(state, str):
+            raise NotAStateError(f"{short(state)} is no State: give its name, its class, its object or its key")
+        name = state.partition("[")[0]
+        if name not in self.names() and not any(name == key.name for key in self._mentioned()):
+            raise NotFoundError("state", state, {*self.names(), *map(str, self._mentioned())})
+        named = StateKey.parse(state)
+        return named if scope is None else StateKey(name, checked_scope(scope, name))
+
+    def _mentioned(self) -> set[StateKey]:
+        return {record[at] for record in self._store.records() for at in range(4, len(record), 4)}
+
+    def seq_of(self, moment: Moment) -> int:
+        """The number of the last event before a moment.
+
+        Raises:
+            HistoryError: there is no such event. NotFoundError: there is no such label.
+        """
+        if isinstance(moment, str):
+            return self._label(moment).seq
+        return check_moment(moment, self.seq)
+
+    def _label(self, name: str) -> Label:
+        if name not in self._labels:
+            raise NotFoundError("label", name, self._labels)
+        return self._labels[name]
+
+    def at(self, moment: Moment | None = None) -> Snapshot:
+        """What was stored after an event, or at a label; by default, what is stored now.
+
+        Raises:
+            HorizonError: the events after that were dropped.
+            HistoryError: there is no such event.
+            NotFoundError: there is no such label.
+        """
+        seq, contents = self._at(moment)
+        return Snapshot(seq, contents, self._defaults)
+
+    def _defaults(self, key: StateKey) -> Mapping[str, Any]:
+        declared = self.declared(key.name)
+        return {} if declared is None else declared.all_defaults()
+
+    def _at(self, moment: Moment | None) -> tuple[int, Contents]:
+        seq, records, now = self._store.capture()
+        if moment is None:
+            return seq, now
+        target, horizon = self.seq_of(moment), seq - len(records)
+        if target >= horizon:
+            return target, self._past.contents(now, records, target)
+        if isinstance(moment, str):
+            return target, self._label(moment).contents
+        raise HorizonError(
+            f"the State after event {target:,} is not known any more: the journal is bounded, and its events up to "
+            f"{horizon:,} were dropped; a label keeps a moment, and StateRegistry(max_events=…) keeps more"
+        )
+
+    def diff(self, a: Moment, b: Moment | None = None, state: StateLike | None = None) -> Diff:
+        """What is different between two moments, also inside dicts and lists.
+
+        Args:
+            a, b: event numbers or labels; without *b*, now.
+            state: only of this State; without a scope, that with any scope.
+
+        Raises:
+            HorizonError, HistoryError, NotFoundError: as `at` does.
+        """
+        before, after = self.at(a), self.at(b)
+        is_wanted = None if state is None else self._matcher(state)
+        return diff(before.complete(), after.complete(), is_wanted)
+
+    def blame(self, state: StateLike, scope: ScopeId | None = None) -> dict[str, Event]:
+        """For each key of a State that is set, the event that last wrote it.
+
+        Raises:
+            NotFoundError: there is no such State.
+        """
+        return self.writers(self.key_of(state, scope))
+
+    def writers(self, key: StateKey, fields: Iterable[str] | None = None) -> dict[str, Event]:
+        """For each field of a bucket, or each of *fields*, the event that last wrote it."""
+        return self._store.writers(key, fields)
+
+    def label(self, name: str) -> int:
+        """Give this moment a name, to come back to; a label of that name moves here.
+
+        It is kept, with what is stored now, also when the events before it are dropped.
+
+        Returns:
+            The number of the last event before it.
+
+        Raises:
+            HistoryError: *name* is no text, or it is a number, which means an event.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise HistoryError(f"a label must be a text, not {short(name)}")
+        if name.strip().lstrip("-").isdecimal():
+            raise HistoryError(f"a label must not be a number, as {name} means an event")
+        seq, _, contents = self._store.capture()
+        self._labels = {**self._labels, name: Label(seq, contents)}
+        return seq
+
+    def undo(self, n: int = 1, *, by: Literal["call", "event"] = "call") -> History:
+        """Undo what the last call, or the user's last command, has changed; or the *n* last ones.
+
+        What others changed since then stays: State is as if these events had not happened. Each is a new event, which
+        says what it reverted.
+
+        Args:
+            by: ``event`` undoes one event at a time.
+
+        Returns:
+            The new events.
+
+        Raises:
+            HistoryError: there are not so many, a task runs, or a transaction holds one of the buckets.
+        """
+        if by not in ("call", "event"):
+            raise HistoryError(f'by must be "call" or "event", not {short(by)}')
+        return self._travel("undo", n, lambda plan: plan.undo(whole_calls=by == "call"))
+
+    def redo(self, n: int = 1) -> History:
+        """Bring back what the last undo reverted; or the *n* last ones. Any other change ends that.
+
+        Returns:
+            The new events.
+
+        Raises:
+            HistoryError: as `undo`.
+        """
+        return self._travel("redo", n, Plan.redo)
+
+    def rewind(self, moment: Moment) -> Event | None:
+        """Make State as it was after an event, or at a label.
+
+        Returns:
+            The new event; None if State is so already.
+
+        Raises:
+            HorizonError, HistoryError, NotFoundError: as `at` does; and as `undo`.
+        """
+        seq, then = self._at(moment)
+
+        def step() -> Record | None:
+            self._check_idle("rewind")
+            now = self._store.contents()
+            wanted = {
+                (each.state, each.path[0]): then.get(each.state, {}).get(each.path[0], ABSENT)
+                for each in diff(now, then)
+            }
+            return self._commit(Revert("rewind", (seq,)), wanted) if wanted else None
+
+        record = self._store.alone(step)
+        self._store.tell(record)
+        return None if record is None else Event.of(record)
+
+    def _travel(self, name: str, n: int, plan_step: Callable[[Plan], Step]) -> History:
+        """Plan *n* steps, and only then make them."""
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise HistoryError(f"n must be a whole number, 1 or more, not {short(n)}")
+
+        def steps() -> list[Record]:
+            self._check_idle(name)
+            plan = Plan(list(self._store.journal), self._store.seq)
+            planned = [plan_step(plan) for _ in range(n)]
+            self._check_free(name, (key for _, wanted in planned for key, _ in wanted))
+            return [self._commit(op, wanted) for op, wanted in planned]
+
+        records = self._store.alone(steps)
+        for record in records:
+            self._store.tell(record)
+        return History(records)
+
+    def _check_idle(self, name: str) -> None:
+        running = [call for runner in self.runners for call in runner.running()]
+        if running:
+            raise HistoryError(
+                f"can't {name} while {', '.join(running[:3])}{', …' if len(running) > 3 else ''} "
+                f"{'runs' if len(running) == 1 else 'run'} and could change State; wait for the end"
+            )
+
+    def _check_free(self, name: str, keys: Iterable[StateKey]) -> None:
+        for key in keys:
+            holder = self._store._known_bucket(key).holder
+            if holder is not None:
+                raise HistoryError(f"can't {name} while {holder.who} has a transaction on {key}")
+
+    def _commit(self, op: Revert, wanted: Written) -> Record:
+        """Write an event that sets fields; inside a step of the store."""
+        self._check_free(op.op, (key for key, _ in wanted))
+        by_bucket: dict[Bucket, list[tuple[str, Any]]] = {}
+        for (key, field), value in wanted.items():
+            bucket = self._store._known_bucket(key)
+            if value is not ABSENT or field in bucket.fields:
+                by_bucket.setdefault(bucket, []).append((field, value))
+        changed = list(by_bucket.items())
+        record = self._store.prepared(op, current_actor.get(), changed)
+        self._store.write(record, changed)
+        return record
+
+    def saved(self, moment: Moment | None = None) -> Saved:
+        """All that is needed to make this registry again, as it was then.
+
+        Raises:
+            HorizonError, HistoryError, NotFoundError: as `at` does.
+        """
+        seq, records, now = self._store.capture()
+        writers = self._store.alone(lambda: {b.key: dict(b.writers) for b in self._store._listed.values()})
+        horizon = seq - len(records)
+        target, contents = (seq, now) if moment is None else self._at(moment)
+        labels = {name: label for name, label in self._labels.items() if label.seq <= target}
+        if target < horizon:
+            return Saved(target, [], contents, {}, labels)
+        base = self._past.contents(now, records, horizon)
+        old = {
+            key: {field: writers[key][field] for field in fields if writers[key].get(field, (seq + 1,))[0] <= horizon}
+            for key, fields in base.items()
+            if key in writers
+        }
+        return Saved(target, records[: target - horizon], base, old, labels)
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the journal, the labels and what is stored to a file, as JSON Lines.
+
+        Returns:
+            How many events were written.
+
+        Raises:
+            SaveError: a value is of a type that the file can't hold, or the file can't be written. It is then as it
+                was before.
+        """
+        saved = self.saved()
+        saving.save(path, saved, self.declared)
+        return len(saved.records)
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """Replace the journal, the labels and all that is stored by what `save` wrote.
+
+        Returns:
+            How many events were read.
+
+        Raises:
+            LoadError: the file is damaged, of a newer version, or can't be read. Nothing is changed.
+            HistoryError: a task runs, or a transaction is open.
+        """
+        saved = saving.load(path, self.declared)
+        self._store.alone(self._load, saved)
+        if saved.records:
+            self._store.tell(saved.records[-1])  # so that displays show what is there now
+        return len(saved.records)
+
+    def _load(self, saved: Saved) -> None:
+        self._check_idle("load a file")
+        self._restore(saved)
+
+    def _restore(self, saved: Saved) -> None:
+        self._store.restore(saved.seq, saved.records, saved.base, saved.writers)
+        self._labels = dict(saved.labels)
+        self._past.clear()
+
+
+def _actor_matcher(task: str | None, call: object) -> Callable[[Actor], bool]:
+    number = getattr(call, "number", call)
+    exact = getattr(call, "actor", None)
+
+    def is_actor(actor: Actor) -> bool:
+        if exact is not None:
+            return actor is exact
+        return task in (None, actor.task) and number in (None, actor.call) and actor.task is not None
+
+    return is_actor
