@@ -123,7 +123,10 @@ def _encoded_dict(value: dict[Any, Any], classes: Classes) -> Any:
 
 
 def _encoded_instance(value: Any, kind: type, classes: Classes) -> Any:
-    if classes.get(kind.__qualname__) is not kind:
+    known = classes.get(kind.__qualname__)
+    if (
+        known is None or known.__module__ != kind.__module__
+    ):  # a cell that is run again makes another one of that name
         hint = ", or declare the field with that class" if _is_ours(kind) else ""
         raise CodecError(f"a {kind.__qualname__} can't be saved; store its data as a dict{hint}")
     if isinstance(value, enum.Enum):

@@ -81,7 +81,7 @@ class Notice:
 
     def html(self) -> str:
         """The sentence in a frame."""
-        return f'<div class="qstate-notice" style="{_NOTICE}">⏱ {escape(self.content)}</div>'
+        return f'<div class="qstate-notice" style="{_NOTICE}">{escape(self.content)}</div>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from qstate_nb.notebook.views import event_line
 
 SHOWN_EVENTS = 100
 _LANES = 12
-_LABEL, _STEP, _ROW, _MARGIN = 190, 9, 22, 12
+_LABEL, _STEP, _ROW, _MARGIN = 190, 12, 22, 12
 _TEXT = "fill:var(--jp-ui-font-color1,#333);font-family:var(--jp-ui-font-family,sans-serif);font-size:12px"
 _QUIET = "fill:var(--jp-ui-font-color2,#666);font-family:var(--jp-ui-font-family,sans-serif);font-size:11px"
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3a9bd9")  # to be told apart by nearly everybody

@@ -8,6 +8,7 @@ import decimal
 import enum
 import fractions
 import math
+import types
 import uuid
 from collections import OrderedDict, deque
 from dataclasses import dataclass
@@ -366,3 +367,25 @@ def test_the_classes_that_a_type_reaches(annotation: Any, names: set[str]) -> No
     found = classes_of(annotation)
     assert set(found) == names
     assert all(found[name] is globals()[name] for name in names)
+
+
+def test_an_instance_of_a_class_that_was_defined_again_comes_back_as_one_of_the_new_class() -> None:
+    """Running a cell again makes another class of the same name; older events hold instances of the old one."""
+
+    def defined() -> tuple[type[enum.Enum], Any]:
+        class Kind(enum.Enum):
+            A = 1
+
+        @dataclass
+        class Thing:
+            kind: Kind
+
+        Thing.__annotations__["kind"] = Kind
+        return Kind, Thing
+
+    (old_kind, old), (new_kind, new) = defined(), defined()
+    known = classes_of(types.GenericAlias(dict, (str, new)))
+    assert decode(encode(old(old_kind["A"]), known), known) == new(new_kind["A"])
+    foreign = type("Thing", (), {"__qualname__": old.__qualname__, "__module__": "elsewhere"})
+    with pytest.raises(CodecError, match="can't be saved"):
+        encode(foreign(), known)
