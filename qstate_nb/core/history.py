@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 from qstate_nb.core.formats import short
@@ -103,64 +104,98 @@ def check_moment(seq: object, last: int) -> int:
     return seq
 
 
-class Past:
-    """What was stored after any event, from what is stored now and the changes since then, undone one by one.
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """All that a store has, of one moment.
 
-    What a block of events changed is added up once, so that long ways back are short.
+    Args:
+        seq: number of the last event.
+        records: all that are kept.
+        contents: what is stored.
+        writers: for each field that is stored, the record of the event that last wrote it.
+        deletions: the records of the events that deleted something.
+    """
+
+    seq: int
+    records: Sequence[Record]
+    contents: dict[StateKey, dict[str, Any]]
+    writers: Mapping[StateKey, Mapping[str, Record]]
+    deletions: Sequence[Record]
+
+    @property
+    def horizon(self) -> int:
+        """The number of the last event that is not kept."""
+        return self.seq - len(self.records)
+
+    def changed_since(self, seq: int) -> set[tuple[StateKey, str]]:
+        """The fields that events after *seq* changed."""
+        changed = {
+            (key, field)
+            for key, writers in self.writers.items()
+            for field, record in writers.items()
+            if record[0] > seq
+        }
+        for record in reversed(self.deletions):
+            if record[0] <= seq:
+                break
+            changed.update((record[at], record[at + 1]) for at in range(_FIRST, len(record), _STRIDE))
+        return changed
+
+
+class Past:
+    """What was stored after any event, from what is stored now, and what each field was before it changed since then.
+
+    The events after that one are looked through until all fields that have changed are found. What was before each
+    block of events is kept, so that a way back that is long once is short later.
     """
 
     def __init__(self) -> None:
         self._blocks: dict[int, Written] = {}
 
     def clear(self) -> None:
-        """Forget what was added up: the journal is another one now."""
+        """Forget the blocks: the journal is another one now."""
         self._blocks = {}
 
-    def contents(self, now: dict[StateKey, dict[str, Any]], records: Sequence[Record], seq: int) -> Contents:
-        """What was stored after event *seq*.
-
-        Args:
-            now: what is stored after the last record; it is changed to what is asked for.
-            records: all that are kept, up to now.
-            seq: not behind the first of them.
-        """
-        for (key, field), before in self._before(records, seq).items():
+    def contents(self, now: Captured, seq: int) -> Contents:
+        """What was stored after event *seq*, which is not behind the horizon."""
+        contents = {key: fields.copy() for key, fields in now.contents.items()}
+        for (key, field), before in self._before(now, seq).items():
             if before is not ABSENT:
-                now.setdefault(key, {})[field] = before
-            elif key in now:
-                now[key].pop(field, None)
-        return {key: fields for key, fields in now.items() if fields}
+                contents.setdefault(key, {})[field] = before
+            elif key in contents:
+                contents[key].pop(field, None)
+        return {key: fields for key, fields in contents.items() if fields}
 
-    def _before(self, records: Sequence[Record], seq: int) -> Written:
+    def _before(self, now: Captured, seq: int) -> Written:
         """What each field was after event *seq* that has changed since."""
-        if not records:
-            return {}
-        offset, last = records[0][0], records[-1][0]
-        self._blocks = {number: block for number, block in self._blocks.items() if number * _BLOCK >= offset - 1}
-        end = last
-        back: Written = {}
-        while end > seq:
-            number = (end - 1) // _BLOCK  # this block has the events number * _BLOCK + 1 … (number + 1) * _BLOCK
-            start = max(seq, number * _BLOCK)
-            if (start, end) == (number * _BLOCK, (number + 1) * _BLOCK):
-                if number not in self._blocks:
-                    self._blocks[number] = _first_before(records[start + 1 - offset : end + 1 - offset])
-                back |= self._blocks[number]
-            else:
-                back |= _first_before(records[start + 1 - offset : end + 1 - offset])
-            end = start
-        return back
+        records, horizon = now.records, now.horizon
+        wanted = now.changed_since(seq)
+        found: Written = {}
+        self._blocks = {number: block for number, block in self._blocks.items() if number * _BLOCK >= horizon}
+        while len(found) < len(wanted):
+            number = seq // _BLOCK  # the block of the events number * _BLOCK + 1 … (number + 1) * _BLOCK
+            end = min((number + 1) * _BLOCK, now.seq)
+            block = self._blocks.get(number)
+            if block is None or seq > number * _BLOCK:
+                is_whole = seq == number * _BLOCK and end == seq + _BLOCK
+                block = _first_before(records[seq - horizon : end - horizon], None if is_whole else wanted)
+                if is_whole:
+                    self._blocks[number] = block
+            found = {**block, **found}
+            seq = end
+        return found
 
 
-def _first_before(records: Sequence[Record]) -> Written:
-    """What each field was before the first of these events that changed it."""
+def _first_before(records: Sequence[Record], wanted: set[tuple[StateKey, str]] | None) -> Written:
+    """What each field was before the first of these events that changed it; until all that is *wanted* is found."""
     found: Written = {}
-    for record in reversed(records):
-        if len(record) == _FIRST + _STRIDE:
-            found[record[4], record[5]] = record[6]
-        else:
-            for at in range(len(record) - _STRIDE, _FIRST - 1, -_STRIDE):
-                found[record[at], record[at + 1]] = record[at + 2]
+    for record in records:
+        for at in range(_FIRST, len(record), _STRIDE):
+            field = record[at], record[at + 1]
+            if field not in found:
+                found[field] = record[at + 2]
+                if wanted is not None and len(found) == len(wanted):
+                    return found
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket
 from qstate_nb.core.frames import Frame
+from qstate_nb.core.history import Captured
 from qstate_nb.core.journal import ABSENT, Contents, Event, Record, Revert, changes_of, current_actor
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Changes, Op
@@ -59,6 +60,7 @@ class MemoryStore:
         self.lock = threading.RLock()
         self.is_busy = False
         self.journal: deque[Record] = deque(maxlen=max_events)
+        self.deletions: deque[Record] = deque(maxlen=max_events)  # of these, those that delete something
         self.seq = 0
         self.listener: Callable[[Record], object] | None = None
         self._subscribers = Subscribers[Event]()
@@ -166,17 +168,9 @@ class MemoryStore:
         A KeyboardInterrupt, or the stop of a sync call, can raise between any two steps of this. Each step
         may be done twice, so that what was cut short can be finished.
         """
-        for bucket, changes in changed:
-            fields, writers = bucket.fields, bucket.writers
-            if changes and not bucket.is_listed:
-                self._list(bucket)
-            for field, after in changes:
-                if after is ABSENT:
-                    fields.pop(field, None)
-                    writers.pop(field, None)
-                else:
-                    fields[field] = after
-                    writers[field] = record
+        deletes = [self._apply(bucket, changes, record) for bucket, changes in changed]
+        if any(deletes) and (not self.deletions or self.deletions[-1] is not record):
+            self.deletions.append(record)
         if record and self.seq != record[0]:
             if not self.journal or self.journal[-1] is not record:
                 self.journal.append(record)
@@ -187,6 +181,22 @@ class MemoryStore:
             elif bucket.holder is None and not bucket.doubts:
                 bucket.open = bucket.fields
         self._pending = None
+
+    def _apply(self, bucket: Bucket, changes: Changes, record: Record) -> bool:
+        """Change a bucket's fields; tells whether one was deleted. As `_finish`."""
+        fields, writers = bucket.fields, bucket.writers
+        if changes and not bucket.is_listed:
+            self._list(bucket)
+        deletes = False
+        for field, after in changes:
+            if after is ABSENT:
+                deletes = True
+                fields.pop(field, None)
+                writers.pop(field, None)
+            else:
+                fields[field] = after
+                writers[field] = record
+        return deletes
 
     def recover(self, bucket: Bucket, record: Record | None) -> None:
         """Finish an op of `Bucket.put` or `put_all` that was interrupted, if it had begun to change something."""
@@ -265,6 +275,8 @@ class MemoryStore:
                     bucket.writers[field] = record
         self.journal.clear()
         self.journal.extend(records)
+        self.deletions.clear()
+        self.deletions.extend(record for record in records if any(after is ABSENT for after in record[7::4]))
         self.seq = seq
         for bucket in list(self._listed.values()):
             bucket.is_plain = False
@@ -326,12 +338,13 @@ class MemoryStore:
             return list(self.journal)
         return list(itertools.islice(reversed(self.journal), last))[::-1]
 
-    def capture(self) -> tuple[int, list[Record], dict[StateKey, dict[str, Any]]]:
-        """The number of the last event, all records, and what is committed: of one moment."""
+    def capture(self) -> Captured:
+        """All that there is, of one moment."""
         return self.alone(self._capture)
 
-    def _capture(self) -> tuple[int, list[Record], dict[StateKey, dict[str, Any]]]:
-        return self.seq, list(self.journal), self.contents()
+    def _capture(self) -> Captured:
+        writers = {key: bucket.writers.copy() for key, bucket in self._listed.items()}
+        return Captured(self.seq, list(self.journal), self.contents(), writers, list(self.deletions))
 
     def contents(self) -> dict[StateKey, dict[str, Any]]:
         """What is committed in all buckets that have fields; inside a step."""

@@ -175,12 +175,12 @@ class TimeTravel:
         return {} if declared is None else declared.all_defaults()
 
     def _at(self, moment: Moment | None) -> tuple[int, Contents]:
-        seq, records, now = self._store.capture()
+        now = self._store.capture()
         if moment is None:
-            return seq, now
-        target, horizon = self.seq_of(moment), seq - len(records)
+            return now.seq, now.contents
+        target, horizon = self.seq_of(moment), now.horizon
         if target >= horizon:
-            return target, self._past.contents(now, records, target)
+            return target, self._past.contents(now, min(target, now.seq))
         if isinstance(moment, str):
             return target, self._label(moment).contents
         raise HorizonError(
@@ -229,9 +229,9 @@ class TimeTravel:
             raise HistoryError(f"a label must be a text, not {short(name)}")
         if name.strip().lstrip("-").isdecimal():
             raise HistoryError(f"a label must not be a number, as {name} means an event")
-        seq, _, contents = self._store.capture()
-        self._labels = {**self._labels, name: Label(seq, contents)}
-        return seq
+        now = self._store.capture()
+        self._labels = {**self._labels, name: Label(now.seq, now.contents)}
+        return now.seq
 
     def undo(self, n: int = 1, *, by: Literal["call", "event"] = "call") -> History:
         """Undo what the last call, or the user's last command, has changed; or the *n* last ones.
@@ -337,20 +337,19 @@ class TimeTravel:
         Raises:
             HorizonError, HistoryError, NotFoundError: as `at` does.
         """
-        seq, records, now = self._store.capture()
-        writers = self._store.alone(lambda: {b.key: dict(b.writers) for b in self._store._listed.values()})
-        horizon = seq - len(records)
-        target, contents = (seq, now) if moment is None else self._at(moment)
+        now = self._store.capture()
+        horizon = now.horizon
+        target, contents = (now.seq, now.contents) if moment is None else self._at(moment)
         labels = {name: label for name, label in self._labels.items() if label.seq <= target}
         if target < horizon:
             return Saved(target, [], contents, {}, labels)
-        base = self._past.contents(now, records, horizon)
+        base = self._past.contents(now, horizon)
         old = {
-            key: {field: writers[key][field] for field in fields if writers[key].get(field, (seq + 1,))[0] <= horizon}
-            for key, fields in base.items()
-            if key in writers
+            key: {field: writers[field] for field in base[key] if field in writers and writers[field][0] <= horizon}
+            for key, writers in now.writers.items()
+            if key in base
         }
-        return Saved(target, records[: target - horizon], base, old, labels)
+        return Saved(target, now.records[: target - horizon], base, old, labels)
 
     def save(self, path: str | os.PathLike[str]) -> int:
         """Write the journal, the labels and what is stored to a file, as JSON Lines.

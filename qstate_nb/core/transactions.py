@@ -121,7 +121,7 @@ def _within(frame: Frame, bucket: Bucket, call: Callable[[], T]) -> Steps[T]:
             _end(frame, commit=done)
             raise
         frame.store.tell(record)
-    _check_committed(frame, str(bucket.key))
+    _check_committed(frame, bucket.key)
     return result
 
 
@@ -137,7 +137,7 @@ def _end(frame: Frame, *, commit: bool) -> Record | None:
     return record
 
 
-def _check_committed(frame: Frame, buckets: str) -> None:
+def _check_committed(frame: Frame, buckets: object) -> None:
     if frame.status != "committed":
         raise TransactionError(
             f"the transaction on {buckets} was rolled back before its end: because one around it was, or because the "
@@ -169,9 +169,10 @@ class Transaction:
             raise TransactionError("a transaction needs at least one State: transaction(state)")
         if len(states) > 1 and len({bucket.store for bucket in self._buckets}) > 1:
             raise TransactionError("a transaction can't span several registries; take its States from one")
-        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        if timeout is not None and not (is_number and timeout >= 0):
-            raise TransactionError(f"timeout must be seconds, 0 or more, or None, not {short(timeout)}")
+        if timeout is not None:
+            is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+            if not (is_number and timeout >= 0):
+                raise TransactionError(f"timeout must be seconds, 0 or more, or None, not {short(timeout)}")
 
     def __enter__(self) -> Self:
         frame = self._new_frame()
@@ -231,7 +232,7 @@ class Transaction:
             self._frame = None  # so that a bucket can be sure that the frame is gone
         frame.store.tell(record)
         if kind is None:
-            _check_committed(frame, str(self))
+            _check_committed(frame, self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -107,8 +107,8 @@ class Plan:
                     oldest[field] = record[at + 2]
                     if counts:
                         found[field] = record[at + 3]
-            if len(found) == len(fields):
-                break
+                        if len(found) == len(fields):
+                            return found
         if self._is_blurred and len(found) < len(fields):
             raise _behind_horizon("undo")
         return {field: found.get(field, oldest.get(field, ABSENT)) for field in fields}
