@@ -82,7 +82,7 @@ def fields_of(store: MemoryStore) -> dict[str, Any]:
 FIRST: dict[str, Callable[[MemoryStore], object]] = {
     "get_all": fields_of,
     "get": by_run(ops.get, "a"),
-    "history": MemoryStore.records,
+    "history": events_of,
     "peek": lambda store: store.peek(KEY),
     "writers": lambda store: store.writers(KEY),
     "keys": lambda store: (store.keys(), store.names()),
@@ -252,7 +252,7 @@ def test_a_drop_that_is_interrupted_takes_its_bucket_off_the_list_or_not_as_it_h
 
 
 STEPS: dict[str, Callable[[MemoryStore], object]] = {
-    "history": MemoryStore.records,
+    "history": events_of,
     "enlist": lambda store: store.enlist(store.bucket(StateKey("Order"))),
     "bucket": lambda store: store.bucket(StateKey("Order")),
 }
@@ -285,7 +285,7 @@ USES: dict[str, Callable[[MemoryStore], object]] = {
         store.bucket(KEY).put("n", 1, "increment") or by_run(ops.increment, "n", 1, RULES)(store)
     ),
     "update": lambda store: store.bucket(KEY).put_all({"a": 1}) or by_run(ops.update, {"a": 1})(store),
-    "history": MemoryStore.records,
+    "history": events_of,
 }
 
 

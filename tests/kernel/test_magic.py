@@ -93,6 +93,7 @@ def test_a_view_has_text_and_html(shell: Kernel) -> None:
 COMPLETIONS = {
     "": {
         *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
+        *("history", "diff", "blame", "undo", "redo", "rewind", "label", "fork", "save", "load"),
         *("tasks", "run", "app", "panel", "help"),
     },
     "sh": {"show"},

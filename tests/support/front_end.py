@@ -81,7 +81,7 @@ class FrontEnd:
     def showing(self, css_class: str) -> str:
         """The comm id of the only widget that shows something of this class."""
         self.read()
-        (found,) = (id_ for id_, state in self.models.items() if f'class="{css_class}"' in state.get("value", ""))
+        (found,) = (id_ for id_, state in self.models.items() if f'class="{css_class}"' in str(state.get("value")))
         return found
 
     def button(self, description: str, beside: str) -> str:
