@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import datetime
 import itertools
 import textwrap
 import threading
 import time
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -70,6 +72,18 @@ def do_nothing() -> None:
     pass
 
 
+class Manager:
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+Four = dataclasses.make_dataclass("Four", "abcd", slots=True)
+Twelve = dataclasses.make_dataclass("Twelve", "abcdefghijkl", slots=True, weakref_slot=True)
+
+
 def names() -> dict[str, Any]:
     """What the code of the steps refers to."""
     key, bucket = Key("Shared"), fields()
@@ -108,6 +122,14 @@ def names() -> dict[str, Any]:
         "UTC": datetime.UTC,
         "state": AsyncShared(),
         "injected": {"state": AsyncShared()},
+        "changed": {"k5": 1_000},
+        "net": [("k5", 1_000)],
+        "manager": Manager(),
+        "Four": Four,
+        "Twelve": Twelve,
+        "ref": weakref.ref,
+        "current_task": asyncio.current_task,
+        "watched": lambda _: None,
     }
 
 
@@ -166,7 +188,34 @@ DISPATCH = (
     Step("a @contextmanager, entered and left", "with block(): pass", counts=False),
     Step("one more coroutine between", "await coroutine()", counts=False),
 )
-LADDERS = {"get": GET, "set": SET, "update": UPDATE, "sync-get": GET, "sync-set": SET, "dispatch": DISPATCH}
+TRANSACTION = (
+    Step("__aenter__ and __aexit__: two coroutines", "async with manager: pass"),
+    Step("the transaction: an object with 4 attributes", "Four(key, value, None, False)"),
+    Step("the frame: an object with 12 attributes", "Twelve(*range(12))"),
+    Step("whose? current_task, a weak reference", "owner = ref(current_task())  # needs a loop, as an await does"),
+    Step(
+        "is it left open? a callback of the task",
+        "on_end = watched\nowner = current_task()  # needs a loop, as an await does\n"
+        "owner.add_done_callback(on_end)\nowner.remove_done_callback(on_end)",
+    ),
+    Step("take part: context variable, get, set, set", "actor.get()\nactor.set(value)\nactor.set(None)"),
+    Step("with an RLock: to take it, to end, get and set", "for _ in range(4):\n    with rlock: pass"),
+    Step("the draft: an object with a dict", "Four(bucket, None, {}, False)"),
+    Step("get in it: a coroutine, two dicts", "await coroutine()\n{}.get(key, absent)\nbucket.get(key, absent)"),
+    Step("set in it: a coroutine, a dict", "await coroutine()\nchanged = {key: value}"),
+    Step("its net changes: a list", "net = [(k, v) for k, v in changed.items() if v is not absent or k in bucket]"),
+    *(WHO, WHEN, EVENT, NOTE),
+    Step("commit: a loop of two dict stores", "for k, v in net:\n    bucket[k] = v\n    writers[k] = event"),
+)
+LADDERS = {
+    "transaction": TRANSACTION,
+    "get": GET,
+    "set": SET,
+    "update": UPDATE,
+    "sync-get": GET,
+    "sync-set": SET,
+    "dispatch": DISPATCH,
+}
 LINE = "{:44}{:>12}{:>18}"
 
 

@@ -254,6 +254,6 @@ ROWS = (
     Row("collapse", f"set and get, {THREADS} threads", 2, threads_and_one, "1 thread", rounds=ROUNDS),
     Row("increment", f"await increment, {TASKS:,} tasks", 1 / 2, increment, "QTasks, lock"),
     Row("dispatch", "await step()", 1 / 10, dispatch),
-    Row("transaction", "transaction of get, set", 10, transaction, "one set"),
+    Row("transaction", "transaction: await get, set", 10, transaction, "one set"),
     Row("scopes", f"await set, {TASKS:,} buckets", 1, scopes, "one bucket"),
 )
