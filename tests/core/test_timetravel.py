@@ -168,6 +168,27 @@ def test_any_moment_of_a_long_history(registry: StateRegistry) -> None:
     assert registry.at(4_096)["Signup"]["k1"] == 4_096
 
 
+@pytest.mark.parametrize("max_events", [None, 13_000])
+def test_any_moment_where_a_key_changed_long_ago_or_long_after(max_events: int | None) -> None:
+    """What was before a block of events is added up once; also where an event changes several keys, or deletes."""
+    registry = StateRegistry(max_events=max_events)
+    signup = registry.state(Signup)
+    contents: list[dict[str, int]] = [{}]
+    for number in range(1, 20_001):
+        if number % 5_000 == 1:
+            signup.update(rare=number, other=-number)
+        elif number % 9_000 == 2:
+            signup.delete("rare")
+        else:
+            signup.set("often", number)
+        contents.append(signup.get_all())
+    seqs = [20_000, 7_000, 19_999, 8_192, 8_193, 12_288, 15_002, 9_002, 7_001, 18_002, 18_001]
+    for seq in [*seqs, *([] if max_events else [0, 1, 2, 3, 4_096]), *seqs]:
+        assert dict(registry.at(seq)) == ({"Signup": contents[seq]} if contents[seq] else {})
+    assert registry.at(8_192) == registry.fork(8_192).at()
+    assert set(registry._past._blocks) == {2, 3} if max_events else {0, 1, 2, 3}
+
+
 def test_the_bounded_journal_says_what_it_dropped(registry: StateRegistry) -> None:
     registry = StateRegistry(max_events=3)
     signup = registry.state(Signup)
