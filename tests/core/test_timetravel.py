@@ -314,6 +314,11 @@ def test_a_new_change_clears_what_can_be_redone(registry: StateRegistry, signup:
     signup.set("a", 2)
     with pytest.raises(HistoryError, match="there is nothing more to redo"):
         registry.redo()
+    registry.undo()
+    registry.redo()
+    with pytest.raises(HistoryError, match="there is nothing more to redo"):
+        registry.redo()
+    assert signup.get_all() == {"a": 2}
 
 
 def test_all_steps_are_made_or_none(registry: StateRegistry, signup: Signup) -> None:
@@ -427,6 +432,19 @@ def test_a_state_object_goes_on_after_a_load(registry: StateRegistry, signup: Si
     order.set("step", 2)
     assert registry.history(since=2)[-1].changes[0].after == 2
     assert registry.at(1) == {"Signup": {"a": 1}}
+
+
+def test_moments_of_a_loaded_file_are_its_own(tmp_path: Any) -> None:
+    registry = StateRegistry(max_events=None)
+    signup = registry.state(Signup)
+    for first in (1, 2):
+        signup.clear()
+        registry.load(tmp_path / "empty") if first == 2 else registry.save(tmp_path / "empty")
+        signup.set("rare", first)
+        for number in range(5_000):
+            signup.set("often", number)
+        signup.set("rare", -1)
+        assert registry.at(10)["Signup"] == {"rare": first, "often": 8}
 
 
 # --- events as they happen
