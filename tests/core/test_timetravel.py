@@ -441,10 +441,10 @@ def test_moments_of_a_loaded_file_are_its_own(tmp_path: Any) -> None:
         signup.clear()
         registry.load(tmp_path / "empty") if first == 2 else registry.save(tmp_path / "empty")
         signup.set("rare", first)
-        for number in range(5_000):
-            signup.set("often", number)
+        for number in range(9_000):
+            signup.set("often", number * first)
         signup.set("rare", -1)
-        assert registry.at(10)["Signup"] == {"rare": first, "often": 8}
+        assert registry.at(4_096)["Signup"] == {"rare": first, "often": 4_094 * first}
 
 
 # --- events as they happen
