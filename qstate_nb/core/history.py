@@ -114,6 +114,8 @@ class Captured:
         contents: what is stored.
         writers: for each field that is stored, the record of the event that last wrote it.
         deletions: the records of the events that deleted something.
+        blocks: what was before whole blocks of events, as far as that was needed already: shared by all that is
+            captured of one journal.
     """
 
     seq: int
@@ -121,13 +123,14 @@ class Captured:
     contents: dict[StateKey, dict[str, Any]]
     writers: Mapping[StateKey, Mapping[str, Record]]
     deletions: Sequence[Record]
+    blocks: dict[int, Written]
 
     @property
     def horizon(self) -> int:
         """The number of the last event that is not kept."""
         return self.seq - len(self.records)
 
-    def changed_since(self, seq: int) -> set[tuple[StateKey, str]]:
+    def _changed_since(self, seq: int) -> set[tuple[StateKey, str]]:
         """The fields that events after *seq* changed."""
         changed = {
             (key, field)
@@ -141,46 +144,34 @@ class Captured:
             changed.update((record[at], record[at + 1]) for at in range(_FIRST, len(record), _STRIDE))
         return changed
 
+    def at(self, seq: int) -> Contents:
+        """What was stored after event *seq*, which is not behind the horizon.
 
-class Past:
-    """What was stored after any event, from what is stored now, and what each field was before it changed since then.
-
-    The events after that one are looked through until all fields that have changed are found. What was before each
-    block of events is kept, so that a way back that is long once is short later.
-    """
-
-    def __init__(self) -> None:
-        self._blocks: dict[int, Written] = {}
-
-    def clear(self) -> None:
-        """Forget the blocks: the journal is another one now."""
-        self._blocks = {}
-
-    def contents(self, now: Captured, seq: int) -> Contents:
-        """What was stored after event *seq*, which is not behind the horizon."""
-        contents = {key: fields.copy() for key, fields in now.contents.items()}
-        for (key, field), before in self._before(now, seq).items():
+        The events after that one are looked through until it is known what each field was that has changed since.
+        """
+        contents = {key: fields.copy() for key, fields in self.contents.items()}
+        for (key, field), before in self._before(seq).items():
             if before is not ABSENT:
                 contents.setdefault(key, {})[field] = before
             elif key in contents:
                 contents[key].pop(field, None)
         return {key: fields for key, fields in contents.items() if fields}
 
-    def _before(self, now: Captured, seq: int) -> Written:
+    def _before(self, seq: int) -> Written:
         """What each field was after event *seq* that has changed since."""
-        records, horizon = now.records, now.horizon
-        wanted = now.changed_since(seq)
+        horizon, wanted = self.horizon, self._changed_since(seq)
+        for number in [number for number in list(self.blocks) if number * _BLOCK < horizon]:
+            self.blocks.pop(number, None)
         found: Written = {}
-        self._blocks = {number: block for number, block in self._blocks.items() if number * _BLOCK >= horizon}
         while len(found) < len(wanted):
             number = seq // _BLOCK  # the block of the events number * _BLOCK + 1 … (number + 1) * _BLOCK
-            end = min((number + 1) * _BLOCK, now.seq)
-            block = self._blocks.get(number)
-            if block is None or seq > number * _BLOCK:
-                is_whole = seq == number * _BLOCK and end == seq + _BLOCK
-                block = _first_before(records[seq - horizon : end - horizon], None if is_whole else wanted)
-                if is_whole:
-                    self._blocks[number] = block
+            end = min((number + 1) * _BLOCK, self.seq)
+            is_whole = end - seq == _BLOCK
+            block = self.blocks.get(number) if is_whole else None
+            if block is None:
+                block = _first_before(self.records[seq - horizon : end - horizon], None if is_whole else wanted)
+            if is_whole:
+                self.blocks[number] = block
             found = {**block, **found}
             seq = end
         return found

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket
 from qstate_nb.core.frames import Frame
-from qstate_nb.core.history import Captured
+from qstate_nb.core.history import Captured, Written
 from qstate_nb.core.journal import ABSENT, Contents, Event, Record, Revert, changes_of, current_actor
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Changes, Op
@@ -61,6 +61,7 @@ class MemoryStore:
         self.is_busy = False
         self.journal: deque[Record] = deque(maxlen=max_events)
         self.deletions: deque[Record] = deque(maxlen=max_events)  # of these, those that delete something
+        self._blocks: dict[int, Written] = {}
         self.seq = 0
         self.listener: Callable[[Record], object] | None = None
         self._subscribers = Subscribers[Event]()
@@ -273,6 +274,7 @@ class MemoryStore:
                 else:
                     bucket.fields[field] = after
                     bucket.writers[field] = record
+        self._blocks = {}  # who still has the old ones has the old records as well
         self.journal.clear()
         self.journal.extend(records)
         self.deletions.clear()
@@ -344,7 +346,7 @@ class MemoryStore:
 
     def _capture(self) -> Captured:
         writers = {key: bucket.writers.copy() for key, bucket in self._listed.items()}
-        return Captured(self.seq, list(self.journal), self.contents(), writers, list(self.deletions))
+        return Captured(self.seq, list(self.journal), self.contents(), writers, list(self.deletions), self._blocks)
 
     def contents(self) -> dict[StateKey, dict[str, Any]]:
         """What is committed in all buckets that have fields; inside a step."""

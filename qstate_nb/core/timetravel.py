@@ -15,7 +15,7 @@ from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.diff import Diff, diff
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.formats import short
-from qstate_nb.core.history import History, Past, Snapshot, Written, check_moment, matching
+from qstate_nb.core.history import History, Snapshot, Written, check_moment, matching
 from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor
 from qstate_nb.core.keys import ScopeId, StateKey, checked_scope
 from qstate_nb.core.saving import Saved
@@ -45,7 +45,6 @@ class TimeTravel:
 
     def __init__(self) -> None:
         self._labels: dict[str, Label] = {}
-        self._past = Past()
         self.runners: weakref.WeakSet[Runner] = weakref.WeakSet()
 
     def declared(self, name: str) -> Declared | None:
@@ -180,7 +179,7 @@ class TimeTravel:
             return now.seq, now.contents
         target, horizon = self.seq_of(moment), now.horizon
         if target >= horizon:
-            return target, self._past.contents(now, min(target, now.seq))
+            return target, now.at(min(target, now.seq))
         if isinstance(moment, str):
             return target, self._label(moment).contents
         raise HorizonError(
@@ -305,7 +304,7 @@ class TimeTravel:
         return History(records)
 
     def _check_idle(self, name: str) -> None:
-        running = [call for runner in self.runners for call in runner.running()]
+        running = [call for runner in list(self.runners) for call in runner.running()]
         if running:
             raise HistoryError(
                 f"can't {name} while {', '.join(running[:3])}{', …' if len(running) > 3 else ''} "
@@ -343,7 +342,7 @@ class TimeTravel:
         labels = {name: label for name, label in self._labels.items() if label.seq <= target}
         if target < horizon:
             return Saved(target, [], contents, {}, labels)
-        base = self._past.contents(now, horizon)
+        base = now.at(horizon)
         old = {
             key: {field: writers[field] for field in base[key] if field in writers and writers[field][0] <= horizon}
             for key, writers in now.writers.items()
@@ -388,7 +387,6 @@ class TimeTravel:
     def _restore(self, saved: Saved) -> None:
         self._store.restore(saved.seq, saved.records, saved.base, saved.writers)
         self._labels = dict(saved.labels)
-        self._past.clear()
 
 
 def _actor_matcher(task: str | None, call: object) -> Callable[[Actor], bool]:

@@ -186,7 +186,7 @@ def test_any_moment_where_a_key_changed_long_ago_or_long_after(max_events: int |
     for seq in [*seqs, *([] if max_events else [0, 1, 2, 3, 4_096]), *seqs]:
         assert dict(registry.at(seq)) == ({"Signup": contents[seq]} if contents[seq] else {})
     assert registry.at(8_192) == registry.fork(8_192).at()
-    assert set(registry._past._blocks) == {2, 3} if max_events else {0, 1, 2, 3}
+    assert set(registry._store._blocks) == {2, 3} if max_events else {0, 1, 2, 3}
 
 
 def test_the_bounded_journal_says_what_it_dropped(registry: StateRegistry) -> None:
