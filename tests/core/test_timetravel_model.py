@@ -6,6 +6,7 @@ import copy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
@@ -275,3 +276,47 @@ class TimeTravel(RuleBasedStateMachine):
 
 TestTimeTravel = TimeTravel.TestCase
 TestTimeTravel.settings = settings(max_examples=150, stateful_step_count=30, deadline=None, database=None)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_bounded_journal_can_refuse_but_is_never_wrong(seed: int) -> None:
+    """Of a call whose first events were dropped, an undo takes back those that are kept."""
+    random = Random(seed)
+    registry, model = StateRegistry(max_events=random.choice([2, 3, 4, 6])), Model()
+    actors, units = [Actor(), Actor("a", 1), Actor("b", 2)], [None, object(), object()]
+    cart = registry.state(Cart, "x")
+
+    def contents() -> Contents:
+        return {"x": cart.get_all()} if cart.get_all() else {}
+
+    for value in range(15):
+        kind = random.choice(["set", "set", "delete", "undo", "redo"])
+        who, field = random.randrange(3), random.choice("ab")
+        if kind in ("set", "delete"):
+            touched = {("x", field)} if kind == "set" or field in cart.get_all() else set()
+            token = current_actor.set(actors[who])
+            cart.set(field, value) if kind == "set" else cart.delete(field)
+            current_actor.reset(token)
+            model.write(units[who], contents(), touched)
+        else:
+            try:
+                (event,) = registry.undo() if kind == "undo" else registry.redo()
+            except HistoryError:
+                continue
+            if kind == "redo":
+                assert model.redo()
+            else:
+                seqs = frozenset(event.refers_to)
+                counting = model.counting(model.now.left_out)
+                unit = model.log[counting[-1] - 1].unit
+                assert max(seqs) == counting[-1]
+                assert len({model.log[seq - 1].unit for seq in seqs}) == 1
+                assert seqs >= {
+                    n for n in counting if unit and model.log[n - 1].unit is unit and n > registry.dropped
+                }
+                left_out = model.now.left_out | seqs
+                model.add(Entry(None, {}, False), model.without(left_out), left_out, (*model.now.undone, seqs))
+        assert contents() == model.now.contents
+        for seq in range(registry.dropped, registry.seq + 1):
+            found = {name[len("Cart[") : -1]: dict(fields) for name, fields in registry.at(seq).items()}
+            assert found == model.moments[seq].contents
