@@ -57,8 +57,8 @@ class InlineApp:
 
     def __init__(self, name: str = "app", *, registry: StateRegistry | None = None) -> None:
         self.name = name
-        self.registry = default_registry() if registry is None else registry
-        self.plugin = StatePlugin(self.registry)
+        self._registry = default_registry() if registry is None else registry
+        self.plugin = StatePlugin(self._registry)
         self.tasks: dict[str, Task] = {}
         self.namespace = uuid.uuid4()  # of the calls' uuids
         self._unfinished: dict[int, Call] = {}
@@ -69,7 +69,7 @@ class InlineApp:
         self._running: set[asyncio.Task[TaskResult]] = set()
         self._origin: InlineApp | None = None  # of a fork
         self._has_forks = False
-        self.registry.runners.add(self)
+        self._registry.add_runner(self)
 
     @overload
     def task(self, function: Function, /) -> Task: ...
@@ -212,7 +212,12 @@ class InlineApp:
 
     def state(self, cls: type[StateT], scope: ScopeId | None = None) -> StateT:
         """The object of a State class, for cells and tests: the one that tasks get; see `StateRegistry.state`."""
-        return self._here().registry.state(cls, scope)
+        return self.registry.state(cls, scope)
+
+    @property
+    def registry(self) -> StateRegistry:
+        """Where the State lives; in a task of a fork, the fork's."""
+        return self._here()._registry
 
     def fork(self, at: Moment | None = None, *, name: str | None = None) -> InlineApp:
         """An app with the same tasks on a copy of the State, to try something without touching the real one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import weakref
@@ -44,7 +45,7 @@ class Changes:
         self._key = bucket.key
         self._lock = threading.Lock()
         self._queue: deque[Event] = deque(maxlen=queue)
-        self._ready: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         noted = weakref.WeakMethod(self._note)
         unsubscribe = bucket.store.subscribe(lambda event: (note := noted()) is not None and note(event))
         weakref.finalize(self, unsubscribe)  # a loop that is left with `break` needs no more
@@ -56,11 +57,10 @@ class Changes:
         with self._lock:
             self.skipped += len(self._queue) == self._queue.maxlen
             self._queue.append(event)
-            if self._ready is not None:
-                loop, ready = self._ready
-                self._ready = None
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(ready.set)
+            waiting, self._waiting = self._waiting, []
+        for loop, ready in waiting:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(ready.set)
 
     def __aiter__(self) -> Self:
         return self
@@ -73,7 +73,7 @@ class Changes:
                     missed, self._told = self.skipped - self._told, self.skipped
                     break
                 ready = asyncio.Event()
-                self._ready = asyncio.get_running_loop(), ready
+                self._waiting.append((asyncio.get_running_loop(), ready))
             await ready.wait()
         if missed:
             _log.warning("%s changed faster than its changes were read: %s events were skipped", self._key, missed)

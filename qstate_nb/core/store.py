@@ -65,6 +65,7 @@ class MemoryStore:
         self.seq = 0
         self.listener: Callable[[Record], object] | None = None
         self._subscribers = Subscribers[Event]()
+        self._subscribing = threading.RLock()  # a finaliser can unsubscribe at any time
         self._on_last_drop = on_last_drop
         self._listed: dict[StateKey, Bucket] = {}
         self._names: dict[str, set[StateKey]] = {}  # which of each are listed
@@ -128,13 +129,15 @@ class MemoryStore:
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
         """Call *subscriber* with each event from now on, until the returned function is called."""
-        unsubscribe = self._subscribers.add(subscriber)
-        self.listener = self._tell_subscribers
+        with self._subscribing:
+            unsubscribe = self._subscribers.add(subscriber)
+            self.listener = self._tell_subscribers
 
         def remove() -> None:
-            unsubscribe()
-            if not self._subscribers:
-                self.listener = None
+            with self._subscribing:
+                unsubscribe()
+                if not self._subscribers:
+                    self.listener = None
 
         return remove
 

@@ -27,7 +27,7 @@ class Subscribers(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser can remove one at any time
         self._functions: dict[object, Callable[[T], object]] = {}  # replaced, never changed
 
     def __bool__(self) -> bool:

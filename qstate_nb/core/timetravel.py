@@ -6,6 +6,7 @@ Nothing of the past is ever changed: to go back or forth is a new event that set
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias
@@ -15,7 +16,7 @@ from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.diff import Diff, diff
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.formats import short
-from qstate_nb.core.history import History, Snapshot, Written, check_moment, matching
+from qstate_nb.core.history import Captured, History, Snapshot, Written, check_moment, matching
 from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor
 from qstate_nb.core.keys import ScopeId, StateKey, checked_scope
 from qstate_nb.core.saving import Saved
@@ -45,7 +46,13 @@ class TimeTravel:
 
     def __init__(self) -> None:
         self._labels: dict[str, Label] = {}
-        self.runners: weakref.WeakSet[Runner] = weakref.WeakSet()
+        self._runners: tuple[weakref.ref[Runner], ...] = ()  # replaced, never changed
+        self._runners_lock = threading.Lock()
+
+    def add_runner(self, runner: Runner) -> None:
+        """Know something that runs tasks here, as long as it lives."""
+        with self._runners_lock:
+            self._runners = (*(ref for ref in self._runners if ref() is not None), weakref.ref(runner))
 
     def declared(self, name: str) -> Declared | None:
         """The fields that the State class of that name declares."""
@@ -166,22 +173,22 @@ class TimeTravel:
             HistoryError: there is no such event.
             NotFoundError: there is no such label.
         """
-        seq, contents = self._at(moment)
+        seq, contents = self._at(moment, self._store.capture())
         return Snapshot(seq, contents, self._defaults)
 
     def _defaults(self, key: StateKey) -> Mapping[str, Any]:
         declared = self.declared(key.name)
         return {} if declared is None else declared.all_defaults()
 
-    def _at(self, moment: Moment | None) -> tuple[int, Contents]:
-        now = self._store.capture()
+    def _at(self, moment: Moment | None, now: Captured) -> tuple[int, Contents]:
         if moment is None:
             return now.seq, now.contents
-        target, horizon = self.seq_of(moment), now.horizon
+        label = self._label(moment) if isinstance(moment, str) else None
+        target, horizon = check_moment(moment, now.seq) if label is None else label.seq, now.horizon
         if target >= horizon:
             return target, now.at(min(target, now.seq))
-        if isinstance(moment, str):
-            return target, self._label(moment).contents
+        if label is not None:
+            return target, label.contents
         raise HorizonError(
             f"the State after event {target:,} is not known any more: the journal is bounded, and its events up to "
             f"{horizon:,} were dropped; a label keeps a moment, and StateRegistry(max_events=…) keeps more"
@@ -233,10 +240,11 @@ class TimeTravel:
         return now.seq
 
     def undo(self, n: int = 1, *, by: Literal["call", "event"] = "call") -> History:
-        """Undo what the last call, or the user's last command, has changed; or the *n* last ones.
+        """Undo what the last call, or the user's last op, has changed; or the *n* last ones.
 
         What others changed since then stays: State is as if these events had not happened. Each is a new event, which
-        says what it reverted.
+        says what it reverted. A call that a call has made, and each attempt of one that was retried, is one of its
+        own.
 
         Args:
             by: ``event`` undoes one event at a time.
@@ -246,6 +254,7 @@ class TimeTravel:
 
         Raises:
             HistoryError: there are not so many, a task runs, or a transaction holds one of the buckets.
+            HorizonError: what was there before, or a part of the call, may have been dropped.
         """
         if by not in ("call", "event"):
             raise HistoryError(f'by must be "call" or "event", not {short(by)}')
@@ -271,15 +280,17 @@ class TimeTravel:
         Raises:
             HorizonError, HistoryError, NotFoundError: as `at` does; and as `undo`.
         """
-        seq, then = self._at(moment)
 
         def step() -> Record | None:
             self._check_idle("rewind")
-            now = self._store.contents()
-            wanted = {
-                (each.state, each.path[0]): then.get(each.state, {}).get(each.path[0], ABSENT)
-                for each in diff(now, then)
-            }
+            now = self._store._capture()
+            seq, then = self._at(moment, now)
+            wanted: Written = {}
+            for key in dict.fromkeys([*now.contents, *then]):
+                old, new = now.contents.get(key, {}), then.get(key, {})
+                for field in dict.fromkeys([*old, *new]):
+                    if old.get(field, ABSENT) is not new.get(field, ABSENT):  # equal values can differ, as True and 1
+                        wanted[key, field] = new.get(field, ABSENT)
             return self._commit(Revert("rewind", (seq,)), wanted) if wanted else None
 
         record = self._store.alone(step)
@@ -304,7 +315,7 @@ class TimeTravel:
         return History(records)
 
     def _check_idle(self, name: str) -> None:
-        running = [call for runner in list(self.runners) for call in runner.running()]
+        running = [call for ref in self._runners if (runner := ref()) is not None for call in runner.running()]
         if running:
             raise HistoryError(
                 f"can't {name} while {', '.join(running[:3])}{', …' if len(running) > 3 else ''} "
@@ -338,7 +349,7 @@ class TimeTravel:
         """
         now = self._store.capture()
         horizon = now.horizon
-        target, contents = (now.seq, now.contents) if moment is None else self._at(moment)
+        target, contents = self._at(moment, now)
         labels = {name: label for name, label in self._labels.items() if label.seq <= target}
         if target < horizon:
             return Saved(target, [], contents, {}, labels)

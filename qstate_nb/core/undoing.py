@@ -74,6 +74,11 @@ class Plan:
         unit = [last]
         if whole_calls:
             unit += [record for record in counting if _is_of_one_call(record[3], last[3])]
+            if self._first > 1 and unit[-1] is self._records[0] and last[3].task is not None:
+                raise HorizonError(
+                    f"can't undo all of {last[3]}: its first events may have been dropped from the bounded journal; "
+                    'by="event" undoes single ones, and StateRegistry(max_events=…) keeps more'
+                )
         return self._step(Revert("undo", tuple(record[0] for record in reversed(unit))), unit)
 
     def redo(self) -> Step:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from qstate_nb.app import InlineApp, TaskResult
+from qstate_nb.core.diff import is_same
 from qstate_nb.core.formats import encodable, message, printable, short, short_marked, short_text, stable
 from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
@@ -245,18 +246,9 @@ def difference(before: Contents, after: Contents, limits: Limits) -> list[Block]
         old, fields = before.get(key, {}), after.get(key, {})
         for field in dict.fromkeys([*old, *fields]):
             was, now = old.get(field, ABSENT), fields.get(field, ABSENT)
-            if not _same(was, now):
+            if not is_same(was, now):
                 rows.append((str(key), printable(field), arrow(was, now, limits.width)))
     if not rows:
         return [Paragraph("State did not change")]
     more = max(0, len(rows) - limits.rows)
     return [Table(("state", "key", "change"), rows[: limits.rows], frozenset({1, 2}), more=more)]
-
-
-def _same(was: Any, now: Any) -> bool:
-    if was is now:
-        return True
-    try:
-        return type(was) is type(now) and bool(was == now)
-    except Exception:  # an object's own comparison can do anything
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -218,7 +219,7 @@ def test_the_bounded_journal_says_what_it_dropped(registry: StateRegistry) -> No
 
 def test_an_undo_behind_the_horizon_is_refused_where_it_could_be_wrong() -> None:
     """Event 2 was undone and dropped; event 3 hides it. To undo that as well would need what was before event 2."""
-    registry = StateRegistry(max_events=3)
+    registry = StateRegistry(max_events=4)
     signup = registry.state(Signup)
     one, two = Actor("one", 1), Actor("two", 2)
     signup.set("a", 1)
@@ -226,9 +227,10 @@ def test_an_undo_behind_the_horizon_is_refused_where_it_could_be_wrong() -> None
     as_call(two, lambda: signup.set("a", 3))
     as_call(one, lambda: signup.set("b", 2))
     registry.undo()  # of call one: a stays 3
+    signup.set("c", 1)
     with pytest.raises(HorizonError, match="can't undo so far back"):
-        registry.undo()
-    assert signup.get_all() == {"a": 3}
+        registry.undo(2, by="event")
+    assert signup.get_all() == {"a": 3, "c": 1}
 
 
 def test_differences_inside_dicts_and_lists(registry: StateRegistry, signup: Signup) -> None:
@@ -350,7 +352,7 @@ def test_it_is_refused_while_a_call_runs(registry: StateRegistry, signup: Signup
     runner = Runner()
     signup.set("a", 1)
     registry.save(tmp_path / "x")
-    registry.runners.add(runner)
+    registry.add_runner(runner)
     for name, step in (("undo", registry.undo), ("redo", registry.redo), ("rewind", lambda: registry.rewind(0))):
         with pytest.raises(HistoryError, match=rf"can't {name} while a #1, b #2, c #3, … run and could change State"):
             step()
@@ -493,3 +495,95 @@ def test_changes_that_are_not_read_are_skipped_and_counted(
     for queue in (0, -1, True, 1.5):
         with pytest.raises(ValueError, match="queue must be a whole number, 1 or more"):
             chat.changes(queue=queue)  # type: ignore[arg-type]
+
+
+def test_two_readers_of_one_queue_both_wake(registry: StateRegistry) -> None:
+    chat = registry.state(Chat)
+
+    async def read() -> list[int]:
+        changes = chat.changes()
+        readers = [asyncio.ensure_future(anext(changes)) for _ in range(2)]
+        await asyncio.sleep(0)
+        await chat.set("n", 1)
+        await chat.set("n", 2)
+        return sorted(event.seq for event in await asyncio.wait_for(asyncio.gather(*readers), 10))
+
+    assert asyncio.run(read()) == [1, 2]
+
+
+def test_a_rewind_tells_equal_values_apart(registry: StateRegistry, signup: Signup) -> None:
+    utc = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+    there = utc.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
+    for before, after in ((utc, there), ({1}, {True}), ({"a": 1, "b": 2}, {"b": 2, "a": 1})):
+        signup.set("t", before)
+        seq = registry.seq
+        signup.set("t", after)
+        assert registry.rewind(seq) is not None
+        assert repr(signup.get("t")) == repr(before)
+
+
+def test_a_part_of_a_call_is_not_undone_as_if_it_were_all() -> None:
+    registry = StateRegistry(max_events=3)
+    signup = registry.state(Signup)
+
+    def call() -> None:
+        for number in range(5):
+            signup.set("n", number)
+
+    as_call(Actor("step1", 1), call)
+    with pytest.raises(HorizonError, match=r"can't undo all of step1 #1: .* by=\"event\" undoes single ones"):
+        registry.undo()
+    registry.undo(by="event")
+    assert signup.get("n") == 3
+
+
+def test_apps_that_come_and_go_do_not_disturb_an_undo(registry: StateRegistry, signup: Signup) -> None:
+    class Runner:
+        def running(self) -> list[str]:
+            return []
+
+    done = threading.Event()
+
+    def add() -> None:
+        while not done.is_set():
+            registry.add_runner(Runner())
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    try:
+        for number in range(200):
+            signup.set("n", number)
+            registry.undo()
+    finally:
+        done.set()
+        thread.join()
+    assert len(registry._runners) <= 1
+
+
+def test_a_rewind_in_the_middle_of_a_load_is_of_the_one_or_the_other(
+    registry: StateRegistry, signup: Signup, tmp_path: Any
+) -> None:
+    for value in ("B", "B2"):
+        signup.set("n", value)
+    registry.save(tmp_path / "b")
+    other = StateRegistry()
+    for value in ("A", "A2"):
+        other.state(Signup).set("n", value)
+    done = threading.Event()
+
+    def load() -> None:
+        while not done.is_set():
+            other.load(tmp_path / "b")
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for _ in range(300):
+            event = other.rewind(1)
+            assert event is None or event.changes[0].after in ("A", "B")
+        assert other.rewind(1) is None or other.state(Signup).get("n") in ("A", "B", "B2")
+    finally:
+        done.set()
+        thread.join()
+    other.rewind(1)
+    assert other.state(Signup).get("n") == other.at(1)["Signup"]["n"] == "B"

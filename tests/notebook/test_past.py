@@ -118,7 +118,9 @@ def test_a_fork_leaves_the_app_alone_and_in_use(ready: Shell) -> None:
 
 def test_in_a_task_of_a_fork_the_app_is_the_fork(shell: Shell) -> None:
     shell.good(SETUP)
-    shell.good("@app.task\ndef both(state: Signup):\n    app.run('step1')\n    app.state(Signup).set('here', 1)")
+    shell.good(
+        "@app.task\ndef both(state: Signup):\n    app.run('step1')\n    app.registry.state(Signup).set('here', 1)"
+    )
     shell.good("trial = app.fork()\nagain = trial.fork()\nagain.run('both').unwrap()\ntrial.run('both').unwrap()")
     assert shell.good("[len(each.registry.history()) for each in (app, trial, again)]") == "[0, 3, 3]"
     shell.good("@app.task\ndef late(state: Signup):\n    state.set('late', 1)")
