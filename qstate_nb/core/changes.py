@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from qstate_nb.core.formats import short
+from qstate_nb.core.history import is_whole
 from qstate_nb.core.journal import Event
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Changes:
     """
 
     def __init__(self, bucket: Bucket, queue: int = 1_000) -> None:
-        if not isinstance(queue, int) or isinstance(queue, bool) or queue < 1:
+        if not is_whole(queue, 1):
             raise ValueError(f"queue must be a whole number, 1 or more, not {short(queue)}")
         self.skipped = 0
         self._told = 0

@@ -38,6 +38,7 @@ Classes: TypeAlias = Mapping[str, type]
 """Name → class, of those whose instances can be written and read."""
 
 _INT64 = 2**63
+_TOO_DEEP = "what is nested so deeply can't be saved"
 _DEEPEST = 200  # levels of arrays and objects, of which a tag is one
 
 
@@ -58,12 +59,9 @@ def encode(value: Any, classes: Classes) -> Any:
     try:
         data = _encoded(value, classes)
     except RecursionError:
-        data = None
-        deep = True
-    else:
-        deep = type(data) in (list, dict) and _is_deep(data)
-    if deep:
-        raise CodecError("what is nested so deeply can't be saved")
+        raise CodecError(_TOO_DEEP) from None
+    if type(data) in (list, dict) and _is_deep(data):
+        raise CodecError(_TOO_DEEP)
     return data
 
 
@@ -123,10 +121,8 @@ def _encoded_dict(value: dict[Any, Any], classes: Classes) -> Any:
 
 
 def _encoded_instance(value: Any, kind: type, classes: Classes) -> Any:
-    known = classes.get(kind.__qualname__)
-    if (
-        known is None or known.__module__ != kind.__module__
-    ):  # a cell that is run again makes another one of that name
+    known = classes.get(kind.__qualname__)  # or another one: a cell that is run again defines its classes anew
+    if known is None or known.__module__ != kind.__module__:
         hint = ", or declare the field with that class" if _is_ours(kind) else ""
         raise CodecError(f"a {kind.__qualname__} can't be saved; store its data as a dict{hint}")
     if isinstance(value, enum.Enum):

@@ -13,6 +13,18 @@ from qstate_nb.core.values import copy_value
 _DEEPEST = 50  # levels that are compared inside
 
 
+def arrow(before: Any, after: Any, width: int = 80) -> str:
+    """A change as ``before → after``; what is not there is left out.
+
+    Example:
+        >>> arrow(1, 2, 80), arrow(ABSENT, 2, 80), arrow(1, ABSENT, 80)
+        ('1 → 2', '→ 2', '1 →')
+    """
+    left = "" if before is ABSENT else f"{short(before, width)} "
+    right = "" if after is ABSENT else f" {short(after, width)}"
+    return f"{left}→{right}"
+
+
 class Difference(NamedTuple):
     """One thing that is different.
 
@@ -33,9 +45,7 @@ class Difference(NamedTuple):
         return str(self.path[0]) + "".join(f"[{short(part, 40)}]" for part in self.path[1:])
 
     def __str__(self) -> str:
-        left = "" if self.before is ABSENT else f" {short(self.before)}"
-        right = "" if self.after is ABSENT else f" {short(self.after)}"
-        return f"{self.state}.{self.where}:{left} →{right}"
+        return f"{self.state}.{self.where}: {arrow(self.before, self.after)}"
 
 
 class Diff(Sequence[Difference]):

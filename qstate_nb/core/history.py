@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, TypeGuard, overload
 
 from qstate_nb.core.formats import short
-from qstate_nb.core.journal import ABSENT, Contents, Event, Record
+from qstate_nb.core.journal import ABSENT, Contents, Event, Record, fields_of
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import HistoryError
@@ -84,11 +84,13 @@ def matching(
     return [
         record
         for record in records
-        if any(
-            (is_state is None or is_state(record[at])) and key in (None, record[at + 1])
-            for at in range(_FIRST, len(record), _STRIDE)
-        )
+        if any((is_state is None or is_state(state)) and key in (None, field) for state, field in fields_of(record))
     ]
+
+
+def is_whole(number: object, least: int) -> TypeGuard[int]:
+    """Tell whether it is a whole number, *least* or more, and no bool."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def check_moment(seq: object, last: int) -> int:
@@ -97,7 +99,7 @@ def check_moment(seq: object, last: int) -> int:
     Raises:
         HistoryError: there is none of that number.
     """
-    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
+    if not is_whole(seq, 0):
         raise HistoryError(f"{short(seq)} is no moment: give the number of an event, 0 for the beginning, or a label")
     if seq > last:
         raise HistoryError(f"there is no event {seq:,} yet; the last one is {last:,}")
@@ -141,7 +143,7 @@ class Captured:
         for record in reversed(self.deletions):
             if record[0] <= seq:
                 break
-            changed.update((record[at], record[at + 1]) for at in range(_FIRST, len(record), _STRIDE))
+            changed.update(fields_of(record))
         return changed
 
     def at(self, seq: int) -> Contents:

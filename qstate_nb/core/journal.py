@@ -8,7 +8,7 @@ awaits and into threads that were given the context.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -147,6 +147,17 @@ class Revert(NamedTuple):
 Record: TypeAlias = tuple[Any, ...]
 """An event as a store keeps it, because a flat tuple costs the least: ``seq, time, op, actor``, and then for each
 change ``state, field, before, after``. The op is a str or a `Revert`."""
+
+
+def fields_of(record: Record) -> Iterable[tuple[StateKey, str]]:
+    """The buckets and fields that a record's event changed.
+
+    Example:
+        >>> list(fields_of((1, 0.0, "set", Actor(), StateKey("Signup"), "step", ABSENT, 1)))
+        [(StateKey(name='Signup', scope=None), 'step')]
+    """
+    return zip(record[4::4], record[5::4], strict=True)
+
 
 Contents: TypeAlias = Mapping[StateKey, Mapping[str, Any]]
 """What is stored in buckets, as far as they have fields."""

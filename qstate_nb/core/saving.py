@@ -157,12 +157,8 @@ class _Names:
         try:
             return decode(data, self.classes(name, field))
         except CodecError as error:
-            known = (
-                ""
-                if self._declared(name)
-                else f"; if a class declares State {name}, use it before: app.state({name})"
-            )
-            raise CodecError(f"{name}.{field}: {error}{known}") from None
+            hint = f"; if a class declares State {name}, use it before: app.state({name})"
+            raise CodecError(f"{name}.{field}: {error}{'' if self._declared(name) else hint}") from None
 
 
 def save(path: str | os.PathLike[str], saved: Saved, declared: DeclaredBy) -> None:
@@ -263,8 +259,6 @@ class _Writing:
             return encode(value, self._names.classes(key.name, field))
         except CodecError as error:
             raise SaveError(f"can't save {key}.{field}: {error}") from None
-        except RecursionError:
-            raise SaveError(f"can't save {key}.{field}: it is nested too deeply") from None
 
 
 def load(path: str | os.PathLike[str], declared: DeclaredBy) -> Saved:

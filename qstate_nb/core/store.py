@@ -267,21 +267,15 @@ class MemoryStore:
             self._list(bucket)
             bucket.fields.update(fields)
             bucket.writers.update(writers.get(key, {}))
+        self.deletions.clear()
         for record in records:
-            for key, field, _, after in changes_of(record):
-                bucket = self._known_bucket(key)
-                self._list(bucket)
-                if after is ABSENT:
-                    bucket.fields.pop(field, None)
-                    bucket.writers.pop(field, None)
-                else:
-                    bucket.fields[field] = after
-                    bucket.writers[field] = record
+            changes = changes_of(record)
+            deletes = [self._apply(self._known_bucket(c.state), ((c.field, c.after),), record) for c in changes]
+            if any(deletes):
+                self.deletions.append(record)
         self._blocks = {}  # who still has the old ones has the old records as well
         self.journal.clear()
         self.journal.extend(records)
-        self.deletions.clear()
-        self.deletions.extend(record for record in records if any(after is ABSENT for after in record[7::4]))
         self.seq = seq
         for bucket in list(self._listed.values()):
             bucket.is_plain = False

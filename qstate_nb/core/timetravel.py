@@ -16,8 +16,8 @@ from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.diff import Diff, diff
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.formats import short
-from qstate_nb.core.history import Captured, History, Snapshot, Written, check_moment, matching
-from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor
+from qstate_nb.core.history import Captured, History, Snapshot, Written, check_moment, is_whole, matching
+from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor, fields_of
 from qstate_nb.core.keys import ScopeId, StateKey, checked_scope
 from qstate_nb.core.saving import Saved
 from qstate_nb.core.state import StateBase
@@ -104,7 +104,7 @@ class TimeTravel:
             NotFoundError: there is no such State or label.
             HistoryError: *since* or *until* is not such a number, or *limit* is less than 0.
         """
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        if limit is not None and not is_whole(limit, 0):
             raise HistoryError(f"limit must be a number of events, 0 or more, or None, not {short(limit)}")
         is_state = None if state is None else self._matcher(state, scope)
         is_actor = None if task is None and call is None else _actor_matcher(task, call)
@@ -148,7 +148,7 @@ class TimeTravel:
         return named if scope is None else StateKey(name, checked_scope(scope, name))
 
     def _mentioned(self) -> set[StateKey]:
-        return {record[at] for record in self._store.records() for at in range(4, len(record), 4)}
+        return {key for record in self._store.records() for key, _ in fields_of(record)}
 
     def seq_of(self, moment: Moment) -> int:
         """The number of the last event before a moment.
@@ -291,6 +291,7 @@ class TimeTravel:
                 for field in dict.fromkeys([*old, *new]):
                     if old.get(field, ABSENT) is not new.get(field, ABSENT):  # equal values can differ, as True and 1
                         wanted[key, field] = new.get(field, ABSENT)
+            self._check_free("rewind", (key for key, _ in wanted))
             return self._commit(Revert("rewind", (seq,)), wanted) if wanted else None
 
         record = self._store.alone(step)
@@ -299,7 +300,7 @@ class TimeTravel:
 
     def _travel(self, name: str, n: int, plan_step: Callable[[Plan], Step]) -> History:
         """Plan *n* steps, and only then make them."""
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        if not is_whole(n, 1):
             raise HistoryError(f"n must be a whole number, 1 or more, not {short(n)}")
 
         def steps() -> list[Record]:
@@ -330,7 +331,6 @@ class TimeTravel:
 
     def _commit(self, op: Revert, wanted: Written) -> Record:
         """Write an event that sets fields; inside a step of the store."""
-        self._check_free(op.op, (key for key, _ in wanted))
         by_bucket: dict[Bucket, list[tuple[str, Any]]] = {}
         for (key, field), value in wanted.items():
             bucket = self._store._known_bucket(key)

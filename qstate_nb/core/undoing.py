@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qstate_nb.core.history import Written
-from qstate_nb.core.journal import ABSENT, Actor, Record, Revert
+from qstate_nb.core.journal import ABSENT, Actor, Record, Revert, fields_of
 from qstate_nb.core.keys import StateKey
 from qstate_nb.errors import HistoryError, HorizonError
 
@@ -33,8 +33,8 @@ class Plan:
         self._is_blurred = False  # whether an undo is about events that are not kept any more
         previous = 0
         for record in records:
-            op = record[2]
-            if isinstance(op, Revert) and op.op != "rewind":
+            if _is_about_others(record):
+                op = record[2]
                 if record[0] != previous + 1:
                     self._undone = []  # something else came in between
                 previous = record[0]
@@ -56,8 +56,7 @@ class Plan:
         return (record for record in reversed(self._records) if self._counts(record))
 
     def _counts(self, record: Record) -> bool:
-        op = record[2]
-        return record[0] not in self._left_out and not (isinstance(op, Revert) and op.op != "rewind")
+        return record[0] not in self._left_out and not _is_about_others(record)
 
     def undo(self, *, whole_calls: bool) -> Step:
         """Leave out the last event; with *whole_calls*, all of the call that made it.
@@ -97,7 +96,7 @@ class Plan:
 
     def _step(self, op: Revert, unit: Sequence[Record]) -> Step:
         self._note(op)
-        fields = dict.fromkeys((record[at], record[at + 1]) for record in unit for at in range(4, len(record), 4))
+        fields = dict.fromkeys(field for record in unit for field in fields_of(record))
         return op, self._values(fields)
 
     def _values(self, fields: dict[tuple[StateKey, str], None]) -> Written:
@@ -117,6 +116,11 @@ class Plan:
         if self._is_blurred and len(found) < len(fields):
             raise _behind_horizon("undo")
         return {field: found.get(field, oldest.get(field, ABSENT)) for field in fields}
+
+
+def _is_about_others(record: Record) -> bool:
+    """Tell whether an event only says which others count: an undo or redo."""
+    return isinstance(record[2], Revert) and record[2].op != "rewind"
 
 
 def _is_of_one_call(one: Actor, other: Actor) -> bool:

@@ -187,7 +187,7 @@ class QStateMagics(Magics):
         if name == current:
             raise CommandError(f"-o {name}: that is the app itself; give the fork another name")
         app: InlineApp = given.names[current]
-        made = past.fork(app, given.moment("moment"), name)
+        made = app.fork(given.moment("moment"), name=name)
         self._shell.user_ns[name] = made
         self.chosen = current  # of two apps now
         return f"{name} is a fork of {current} after event {made.registry.seq}; %qstate app {name} chooses it"

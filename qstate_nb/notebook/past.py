@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qstate_nb.app import InlineApp
-from qstate_nb.core.diff import Diff
+from qstate_nb.core.diff import Diff, arrow
 from qstate_nb.core.formats import printable, short_marked
 from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Event
@@ -72,9 +72,7 @@ def diff(app: InlineApp, a: Moment, b: Moment | None = None, limits: Limits = DE
 
 def diff_view(found: Diff, limits: Limits = DEFAULT_LIMITS) -> View:
     """Differences as a table."""
-    rows = [
-        (str(each.state), printable(each.where), views.arrow(each.before, each.after, limits.width)) for each in found
-    ]
+    rows = [(str(each.state), printable(each.where), arrow(each.before, each.after, limits.width)) for each in found]
     if not rows:
         return View([Paragraph("no difference")], found)
     more = max(0, len(rows) - limits.rows)
@@ -183,19 +181,6 @@ def label(app: InlineApp, name: str) -> str:
     seq = app.registry.label(name)
     moved = "" if old in (None, seq) else f" (it was after event {old})"
     return f"label {name!r} after event {seq}{moved}"
-
-
-def fork(app: InlineApp, at: Moment | None = None, name: str = "fork") -> InlineApp:
-    """An app with the same tasks on a copy of the State.
-
-    Args:
-        at: the moment; by default, now.
-        name: of the new app, for displays.
-
-    Raises:
-        HorizonError, HistoryError, NotFoundError: there is no such moment.
-    """
-    return app.fork(at, name=name)
 
 
 def save(app: InlineApp, path: str) -> str:

@@ -85,13 +85,18 @@ def _x(index: float) -> float:
     return _LABEL + _MARGIN + index * _STEP
 
 
+def _mark(kind: int, x: float, y: float, title: str = "") -> str:
+    """The mark of the kind of that number; it says *title* when the mouse is over it."""
+    said = f"<title>{escape(title)}</title>" if title else ""
+    colour, shape = _COLOURS[kind % len(_COLOURS)], _SHAPES[kind % len(_SHAPES)]
+    return f'<g transform="translate({x:g} {y:g})" fill="{colour}">{said}{shape}</g>'
+
+
 def _lane(lane: str, marks: Sequence[tuple[Event, int]], row: int, kinds: dict[str, int]) -> str:
     middle = row * _ROW + _ROW // 2
     shapes = "".join(
-        f'<g transform="translate({_x(index):g} {middle})" fill="{_COLOURS[kind % len(_COLOURS)]}">'
-        f"<title>{escape(f'{event_line(event)} by {event.actor}')}</title>{_SHAPES[kind % len(_SHAPES)]}</g>"
+        _mark(kinds[event.actor.task or "user"], _x(index), middle, f"{event_line(event)} by {event.actor}")
         for event, index in marks
-        for kind in (kinds[event.actor.task or "user"],)
     )
     return (
         f'<g><text x="{_LABEL}" y="{middle + 4}" text-anchor="end" style="{_TEXT}">{escape(short_text(lane, 28))}'
@@ -103,8 +108,7 @@ def _lane(lane: str, marks: Sequence[tuple[Event, int]], row: int, kinds: dict[s
 def _legend(names: Sequence[str]) -> str:
     items = "".join(
         f'<span style="margin-right:14px;white-space:nowrap"><svg width="14" height="14" aria-hidden="true" '
-        f'style="vertical-align:-2px"><g transform="translate(7 7)" fill="{_COLOURS[kind % len(_COLOURS)]}">'
-        f"{_SHAPES[kind % len(_SHAPES)]}</g></svg> {escape(printable(name, 40))}</span>"
+        f'style="vertical-align:-2px">{_mark(kind, 7, 7)}</svg> {escape(printable(name, 40))}</span>'
         for kind, name in enumerate(names[:_LANES])
     )
     return f'<div class="qstate-legend" style="line-height:1.6">by: {items}</div>'

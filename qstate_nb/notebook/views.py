@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from qstate_nb.app import InlineApp, TaskResult
-from qstate_nb.core.diff import is_same
+from qstate_nb.core.diff import arrow, is_same
 from qstate_nb.core.formats import encodable, message, printable, short, short_marked, short_text, stable
 from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
@@ -188,18 +188,6 @@ def _changes(event: Event, width: int) -> str:
         for state, field, before, after in event.stored[:_SHOWN_CHANGES]
     ]
     return ", ".join([*shown, *(["…"] if len(event.stored) > len(shown) else [])])
-
-
-def arrow(before: Any, after: Any, width: int) -> str:
-    """A change as ``before → after``; what is not there is left out.
-
-    Example:
-        >>> arrow(1, 2, 80), arrow(ABSENT, 2, 80), arrow(1, ABSENT, 80)
-        ('1 → 2', '→ 2', '1 →')
-    """
-    left = "" if before is ABSENT else f"{short(before, width)} "
-    right = "" if after is ABSENT else f" {short(after, width)}"
-    return f"{left}→{right}"
 
 
 def result_line(result: TaskResult, width: int) -> str:

@@ -26,7 +26,6 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from typing import Any
 if __name__ == "__main__":  # as `pythonpath` in pyproject.toml does it for pytest
     sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks.measuring import measure, timer
+from benchmarks.measuring import measure, timer, undisturbed
 
 from qstate_nb import State, StateRegistry
 from qstate_nb.core.buckets import CLOSED, Bucket
@@ -68,19 +67,9 @@ class Unjournalled(Bucket):
         return True
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Without the garbage collector."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def took(do: Callable[[], object]) -> float:
     """Seconds."""
+    gc.collect()
     with undisturbed():
         start = time.perf_counter()
         do()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from qstate_nb import InlineApp, State, StateRegistry, TaskResult
+from qstate_nb.core.diff import arrow
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.notebook import views
@@ -163,8 +164,8 @@ def test_values_that_can_not_be_compared_count_as_changed() -> None:
 
 
 def test_an_absent_side_of_a_change_is_left_out() -> None:
-    assert views.arrow(1, ABSENT, 80) == "1 →"
-    assert views.arrow(ABSENT, 1, 80) == "→ 1"
+    assert arrow(1, ABSENT, 80) == "1 →"
+    assert arrow(ABSENT, 1, 80) == "→ 1"
 
 
 def result_of(app: InlineApp, **values: Any) -> TaskResult:
