@@ -269,9 +269,11 @@ class MemoryStore:
             bucket.writers.update(writers.get(key, {}))
         self.deletions.clear()
         for record in records:
-            changes = changes_of(record)
-            deletes = [self._apply(self._known_bucket(c.state), ((c.field, c.after),), record) for c in changes]
-            if any(deletes):
+            deletes = False
+            for key, field, after in zip(record[4::4], record[5::4], record[7::4], strict=True):
+                bucket = self._listed.get(key) or self._known_bucket(key)
+                deletes |= self._apply(bucket, ((field, after),), record)
+            if deletes:
                 self.deletions.append(record)
         self._blocks = {}  # who still has the old ones has the old records as well
         self.journal.clear()
