@@ -28,6 +28,11 @@
     │   ├── TaskDefinitionError  options that don't fit the function
     │   ├── TaskCancelledError   the call was cancelled: unwrap() raises it
     │   └── TaskTimeoutError     the call took longer than allowed (also a TimeoutError)
+    ├── RaceError                something about an exploration of interleavings
+    │   ├── RacesFoundError      tasks can go wrong together (also an AssertionError)
+    │   ├── HiddenStateError     a task depends on something that is not State
+    │   ├── OutOfScopeError      a task does what can't be explored: I/O, threads, processes
+    │   └── ScheduleMismatch     a schedule of other code, or one that can't be
     ├── NotFoundError            an unknown name, with the close matches (also a LookupError)
     ├── ArgumentError            a value that doesn't fit a task's parameter (also a ValueError)
     ├── CommandError             a `%qstate` line that can't be understood
@@ -189,6 +194,26 @@ class TaskCancelledError(TaskError):
 
 class TaskTimeoutError(TaskError, TimeoutError):
     """A call took longer than it was allowed to."""
+
+
+class RaceError(QStateError):
+    """Something about an exploration of interleavings."""
+
+
+class RacesFoundError(RaceError, AssertionError):
+    """Tasks can go wrong together: `assert_no_races` found how."""
+
+
+class HiddenStateError(RaceError):
+    """A task does different things though all that State told it was the same: it depends on something else."""
+
+
+class OutOfScopeError(RaceError):
+    """A task does what an exploration can't order: real I/O, threads, processes, State of another place."""
+
+
+class ScheduleMismatch(RaceError):  # noqa: N818 - the name is given
+    """A schedule can't be replayed: the code or the State has changed since, or it is no schedule."""
 
 
 class NotFoundError(QStateError, LookupError):

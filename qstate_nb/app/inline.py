@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import itertools
 import operator
@@ -69,6 +70,7 @@ class InlineApp:
         self._running: set[asyncio.Task[TaskResult]] = set()
         self._origin: InlineApp | None = None  # of a fork
         self._has_forks = False
+        self._limits_time = True
         self._registry.add_runner(self)
 
     @overload
@@ -245,17 +247,28 @@ class InlineApp:
             >>> app.state(Stock).get_all()
             {}
         """
-        made = InlineApp(f"{self.name} (fork)" if name is None else name, registry=self.registry.fork(at))
-        made._origin = self
+        made = self.twin(self.registry.fork(at), name=f"{self.name} (fork)" if name is None else name)
         for task in self.tasks.values():
             made.adopt(task)
+        return made
+
+    def twin(self, registry: StateRegistry, *, name: str = "app", limits_time: bool = True) -> InlineApp:
+        """An app on another registry: where a task of it calls one of this app, that runs there, as in a fork.
+
+        Args:
+            limits_time: whether the tasks' ``max_time`` counts there.
+        """
+        made = InlineApp(name, registry=registry)
+        made._origin = self
+        made._limits_time = limits_time
         self._has_forks = True
         return made
 
     def adopt(self, task: Task) -> Task:
         """Register another app's task here as well."""
         plan = self.plugin.plan(task.function, task=task.name)
-        mine = self.tasks[task.name] = Task(self, task.name, task.function, task.options, plan)
+        options = task.options if self._limits_time else dataclasses.replace(task.options, max_time=None)
+        mine = self.tasks[task.name] = Task(self, task.name, task.function, options, plan)
         self.tell(mine)
         return mine
 

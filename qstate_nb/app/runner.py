@@ -82,13 +82,13 @@ def perform_in_background(call: Call) -> None:
     if call.task.is_async:
         in_thread(lambda: run_blocking(perform(call)), name=f"qstate {call}")
     else:
-        in_thread(lambda: _perform_sync(call), name=f"qstate {call}")
+        in_thread(lambda: perform_sync(call), name=f"qstate {call}")
 
 
 async def _perform_in_thread(call: Call) -> TaskResult:
     end: Future[TaskResult] = Future()
     try:
-        in_thread(lambda: _perform_sync(call), name=f"qstate {call}", end=end)
+        in_thread(lambda: perform_sync(call), name=f"qstate {call}", end=end)
         return await asyncio.shield(asyncio.wrap_future(end))
     except (asyncio.CancelledError, KeyboardInterrupt):  # an interrupt can come while the thread starts
         call.stop(TaskCancelledError(f"{call}: cancelled"))
@@ -99,7 +99,8 @@ async def _perform_in_thread(call: Call) -> TaskResult:
         raise
 
 
-def _perform_sync(call: Call) -> TaskResult:
+def perform_sync(call: Call) -> TaskResult:
+    """Run a call of a sync task, and its retries, in this thread."""
     attempt: Call | None = call
     while attempt is not None:
         with _limited(attempt, call.task.options.max_time, "max_time"):

@@ -118,6 +118,18 @@ class Task:
         call = self.app.new_call(self, args, kwargs, echo=True)
         return (await self.perform(call)).unwrap()
 
+    def bind(self, /, *args: Any, **kwargs: Any) -> functools.partial[Any]:
+        """The task with some arguments given, for `qstate_nb.races.explore`; calling it calls the task.
+
+        Raises:
+            ArgumentError: the task takes no such arguments.
+        """
+        try:
+            inspect.Signature(list(self.parameters)).bind_partial(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"task {self.name!r}: {error}; it is {self.signature}") from None
+        return functools.partial(self, *args, **kwargs)
+
     def __get__(self, instance: object, owner: type | None = None) -> Task:
         """The task of an object of the class that it was defined in, as with a method."""
         if instance is None:

@@ -192,7 +192,7 @@ class Frame:
         changed = [
             (bucket, net)
             for bucket, draft in self.drafts.items()
-            if draft.changed and draft.under is None and (net := draft.net())
+            if draft.changed and draft.under is None and (net := self.store.net(draft))
         ]
         if self._record is None and changed:
             self._record = self.store.prepared(self.op, self.actor, changed)

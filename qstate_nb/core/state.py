@@ -22,7 +22,7 @@ from qstate_nb.core.journal import ABSENT, Record
 from qstate_nb.core.keys import StateKey, checked_name
 from qstate_nb.core.stopping import stop_point, stops
 from qstate_nb.core.store import MUST_WAIT
-from qstate_nb.core.transactions import Transaction, mutate, perform
+from qstate_nb.core.transactions import Transaction, mutate
 from qstate_nb.core.values import IMMUTABLE, copy_value
 from qstate_nb.core.waiting import wait_in_loop, wait_in_thread
 from qstate_nb.errors import StateKeyError, UnlinkedStateError
@@ -267,7 +267,9 @@ class State(StateBase):
         if stops:
             stop_point.get().check()
         result = self._try(op, *args)
-        return result if result is not MUST_WAIT else wait_in_thread(perform(self._bucket, op, args))
+        if result is MUST_WAIT:
+            result = wait_in_thread(self._bucket.store.waiting(self._bucket, op, args))
+        return result
 
 
 SyncState = State
@@ -302,7 +304,7 @@ class AsyncState(StateBase):
         key = self._checked(key)
         value = self._try(ops.get, key)  # not `_run`: one coroutine less
         if value is MUST_WAIT:
-            value = await wait_in_loop(perform(self._bucket, ops.get, (key,)))
+            value = await wait_in_loop(self._bucket.store.waiting(self._bucket, ops.get, (key,)))
         return self._found(value, key, default)
 
     async def get_all(self) -> dict[str, Any]:
@@ -315,7 +317,7 @@ class AsyncState(StateBase):
             key = self._checked(key)
             value = self._valued(key, value)
             if self._try(ops.set_, key, value) is MUST_WAIT:
-                await wait_in_loop(perform(self._bucket, ops.set_, (key, value)))
+                await wait_in_loop(self._bucket.store.waiting(self._bucket, ops.set_, (key, value)))
 
     async def update(self, /, **values: Any) -> dict[str, Any]:
         """As `State.update`."""
@@ -368,4 +370,6 @@ class AsyncState(StateBase):
 
     async def _run(self, op: ops.Op, *args: Any) -> Any:
         result = self._try(op, *args)
-        return result if result is not MUST_WAIT else await wait_in_loop(perform(self._bucket, op, args))
+        if result is MUST_WAIT:
+            result = await wait_in_loop(self._bucket.store.waiting(self._bucket, op, args))
+        return result

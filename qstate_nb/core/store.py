@@ -17,14 +17,16 @@ from time import time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from qstate_nb.core import ops
-from qstate_nb.core.buckets import CLOSED, Bucket
+from qstate_nb.core.buckets import CLOSED, Bucket, Draft
 from qstate_nb.core.frames import Frame
 from qstate_nb.core.history import Captured, Written
 from qstate_nb.core.journal import ABSENT, Contents, Event, Record, Revert, changes_of, current_actor
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Changes, Op
 from qstate_nb.core.subscribers import Subscribers
+from qstate_nb.core.transactions import perform
 from qstate_nb.core.values import IMMUTABLE
+from qstate_nb.core.waiting import Steps, Waiter
 from qstate_nb.errors import HistoryError, ReentrantError
 
 T = TypeVar("T")
@@ -121,6 +123,18 @@ class MemoryStore:
                     self._finish(*self._pending)
         self.tell(record)
         return result
+
+    def waiting(self, bucket: Bucket, op: Op, args: Sequence[Any]) -> Steps[Any]:
+        """What runs an op for which `run` gave `MUST_WAIT`."""
+        return perform(bucket, op, args)
+
+    def net(self, draft: Draft) -> Changes:
+        """What the end of a transaction changes in a bucket."""
+        return draft.net()
+
+    def take(self, frame: Frame, buckets: Iterable[Bucket]) -> Waiter | None:
+        """Take buckets for a transaction; see `Frame.take`."""
+        return self.alone(frame.take, buckets)
 
     def tell(self, record: Record | None) -> None:
         """Let the listener know of an event."""

@@ -42,7 +42,7 @@ def begin(frame: Frame, buckets: Sequence[Bucket], timeout: float | None = None)
     Raises:
         DeadlockError, TransactionError: see `Frame.take`.
     """
-    waiter = frame.store.alone(frame.take, buckets)
+    waiter = frame.store.take(frame, buckets)
     return None if waiter is None else _take(frame, buckets, timeout, waiter)
 
 
@@ -52,7 +52,7 @@ def _take(frame: Frame, buckets: Sequence[Bucket], timeout: float | None, waiter
         while waiter is not None:
             waiter.timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             yield waiter
-            waiter = frame.store.alone(frame.take, buckets)
+            waiter = frame.store.take(frame, buckets)
     except TimeoutError:
         assert waiter is not None
         raise TransactionTimeoutError(_timed_out(frame, waiter.bucket, timeout)) from None
@@ -255,7 +255,7 @@ class Transaction:
 
 def _bucket_of(state: object) -> Bucket:
     bucket = getattr(state, "_bucket", None)
-    if type(bucket) is Bucket:
+    if isinstance(bucket, Bucket):
         return bucket
     if isinstance(state, type) or not hasattr(bucket, "store"):  # of an object that was made by hand, that raises
         raise NotAStateError(f"a transaction is on State objects, such as app.state(Signup), not on {short(state)}")

@@ -12,7 +12,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from qstate_nb.core.owners import elsewhere
 from qstate_nb.core.stopping import stop_point
@@ -80,6 +80,23 @@ class Waiter:
         """
         self._wake = wake
         return self.is_over
+
+    def subscribe(self, wake: Callable[[], object]) -> bool:
+        """As `notify`, outside of a step."""
+        return self.frame.store.alone(self.notify, wake)
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it still waits."""
+        return self.frame.waiter is self
+
+    def refuse_to_block(self) -> NoReturn:
+        """Raise the error of a sync op that would have to wait where an event loop runs."""
+        holder = self.bucket.holder
+        raise WouldBlockError(
+            f"{self.bucket.key} is held by {'another' if holder is None else holder.who}, and a sync op can't wait "
+            "for it here without blocking the event loop; use an AsyncState with await, or run this in a thread"
+        )
 
     def wake(self) -> bool:
         """End the wait; a step of the store, that may be done twice.
@@ -186,12 +203,8 @@ def wait_in_thread(steps: Steps[T]) -> T:
 
 def _block(waiter: Waiter) -> None:
     if asyncio._get_running_loop() is not None:
-        holder = waiter.bucket.holder
-        raise WouldBlockError(
-            f"{waiter.bucket.key} is held by {'another' if holder is None else holder.who}, and a sync op can't wait "
-            "for it here without blocking the event loop; use an AsyncState with await, or run this in a thread"
-        )
-    if _here.waiter is not None and _here.waiter.frame.waiter is _here.waiter:
+        waiter.refuse_to_block()
+    if _here.waiter is not None and _here.waiter.is_in_line:
         raise ReentrantError(
             f"State was used by a finaliser (__del__) or a signal handler in a thread that waits already, and would "
             f"have to wait for {waiter.bucket.key}; let that only note what is to be done, and do it later"
@@ -200,7 +213,7 @@ def _block(waiter: Waiter) -> None:
     try:
         _here.waiter = waiter
         with stop_point.get().waiting(ready.set):
-            is_over = waiter.frame.store.alone(waiter.notify, ready.set)
+            is_over = waiter.subscribe(ready.set)
             if not is_over and not ready.wait(waiter.timeout):
                 raise TimeoutError
     finally:
@@ -237,6 +250,10 @@ async def _suspend(waiter: Waiter) -> None:
     def wake() -> None:
         loop.call_soon_threadsafe(_set, ready)
 
-    if not waiter.frame.store.alone(waiter.notify, wake):
+    if waiter.subscribe(wake):
+        return
+    if waiter.timeout is None:
+        await ready
+    else:
         async with asyncio.timeout(waiter.timeout):
             await ready

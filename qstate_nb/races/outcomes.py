@@ -1,0 +1,215 @@
+"""Outcomes: how tasks can end together, how each comes about, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, Literal, TypeAlias
+
+from qstate_nb.core.formats import message, short
+from qstate_nb.core.values import copy_value
+from qstate_nb.errors import ArgumentError, DeadlockError
+from qstate_nb.races.canonical import canonical, error_key
+from qstate_nb.races.search import Graph, Position
+
+Verdict: TypeAlias = Literal["deadlock", "check failed", "race", "error", "results differ", "unknown", "safe"]
+
+SEVERITY: Final[tuple[Verdict, ...]] = (
+    *("check failed", "deadlock", "race", "error", "results differ", "unknown", "safe"),
+)
+"""The verdicts, the worst first."""
+
+Check: TypeAlias = Callable[[dict[str, dict[str, Any]]], object]
+Equal: TypeAlias = "Callable[[Any], Any] | Mapping[str, Callable[[Any], Any] | None]"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One way in which the tasks can end together.
+
+    Attributes:
+        state: fields of each bucket in the end, by the bucket's name, with declared defaults.
+        results: what each task returned; None for one that did not.
+        errors: what each task raised, or None.
+        blocked: for each task that can't go on, what it waits for; empty for the others.
+        serial: the tasks in an order in which, one after another, they end like this; None if there is none.
+        verdict: ``race``: no serial order leads to that State. ``error``: none leads to these errors.
+            ``results differ``: none leads to these results, though to that State. ``deadlock``, ``check failed``, and
+            ``safe``. ``unknown`` if the serial orders are not known.
+        reason: what the check says, or who waits for whom.
+        schedules: how many lead to it.
+        share: of all schedules. It is no probability: real schedules are not all as likely.
+        preemptions: the fewest with which it comes about.
+        id: of a schedule with so many.
+    """
+
+    state: dict[str, dict[str, Any]]
+    results: tuple[Any, ...]
+    errors: tuple[BaseException | None, ...]
+    blocked: tuple[str, ...]
+    serial: tuple[str, ...] | None
+    verdict: Verdict
+    reason: str
+    schedules: int
+    share: Fraction
+    preemptions: int
+    id: str
+    position: Position = field(repr=False, compare=False, default=())
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.verdict}: {self.state_text}, {self.schedules:,} schedules>"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether something is wrong with it."""
+        return self.verdict not in ("safe", "unknown")
+
+    @property
+    def state_text(self) -> str:
+        """The State, as ``Account.balance = 100``."""
+        found = [
+            f"{name}.{key} = {short(value, 60)}"
+            for name, fields in self.state.items()
+            for key, value in fields.items()
+        ]
+        return ", ".join(found) or "State is empty"
+
+    def ends(self, labels: Sequence[str]) -> list[str]:
+        """How each task ends, if not by returning None."""
+        texts = []
+        for label, result, error, blocked in zip(labels, self.results, self.errors, self.blocked, strict=True):
+            if error is not None:
+                texts.append(f"{label} raises {type(error).__name__}: {message(error)}")
+            elif blocked:
+                texts.append(f"{label} {blocked}")
+            elif result is not None:
+                texts.append(f"{label} returns {short(result)}")
+        return texts
+
+
+class Judge:
+    """Tells what is wrong with an end, by what serial orders lead to and what the user checks.
+
+    Args:
+        graph: the ends' positions are of it.
+        serial: ends that serial orders lead to, with the tasks in that order; None if they are not known.
+        check: is given the State; what is wrong if it returns something false or raises AssertionError.
+        equal: makes values alike that count as equal.
+
+    Raises:
+        ArgumentError: *equal* is neither a function nor a mapping of such.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        serial: Mapping[Position, tuple[str, ...]] | None,
+        check: Check | None,
+        equal: Equal | None,
+    ) -> None:
+        self.graph = graph
+        self._check = check
+        self._equal = equal
+        self.serial: dict[Hashable, tuple[str, ...]] | None = None
+        self._states: set[Hashable] = set()
+        self._errors: set[Hashable] = set()
+        if serial is not None:
+            self.serial = {}
+            for position, order in serial.items():
+                state, errors, results = self.keys(position)
+                self.serial.setdefault((state, errors, results), order)
+                self._states.add(state)
+                self._errors.add((state, errors))
+
+    def state(self, position: Position) -> dict[str, dict[str, Any]]:
+        """The State at a position."""
+        return self.graph.program.state(position[0])
+
+    def keys(self, position: Position) -> tuple[Hashable, Hashable, Hashable]:
+        """What State, errors and results are, to be compared."""
+        state = tuple(
+            (name, key, canonical(self._same(f"{name}.{key}", value)))
+            for name, fields in self.state(position).items()
+            for key, value in sorted(fields.items())
+            if not self._is_left_out(f"{name}.{key}")
+        )
+        nodes = [self.graph.automata.nodes[number] for number in position[1:]]
+        blocked = self.graph.blocked(position)
+        errors = tuple(
+            (waits, None if node.error is None else error_key(node.error))
+            for node, waits in zip(nodes, blocked, strict=True)
+        )
+        results = tuple(
+            None if self._is_left_out("results") else canonical(self._same("results", n.result)) for n in nodes
+        )
+        groups = self.graph.program.groups
+        if results != tuple(canonical(node.result) for node in nodes):  # those alike may have changed places
+            results = tuple(
+                key
+                for group in dict.fromkeys(groups)
+                for key in sorted((r for r, g in zip(results, groups, strict=True) if g == group), key=repr)
+            )
+        return state, errors, results
+
+    def _is_left_out(self, name: str) -> bool:
+        return isinstance(self._equal, Mapping) and name in self._equal and self._equal[name] is None
+
+    def _same(self, name: str, value: Any) -> Any:
+        same = self._equal.get(name) if isinstance(self._equal, Mapping) else self._equal
+        if same is None:
+            return value
+        try:
+            return same(copy_value(value))
+        except TypeError:  # such as sorted of a number
+            return value
+
+    def verdict(self, position: Position) -> tuple[Verdict, str, tuple[str, ...] | None]:
+        """What is wrong with an end, why, and a serial order that leads to the same."""
+        keys = self.keys(position)
+        order = None if self.serial is None else self.serial.get(keys)
+        problem = self._checked(position)
+        if problem is not None:
+            return "check failed", problem, order
+        if order is not None:
+            return "safe", "", order
+        return (*(self._stuck(position) or self._differs(position, keys)), None)
+
+    def _stuck(self, position: Position) -> tuple[Verdict, str] | None:
+        """What is wrong if tasks can't go on, or were given up."""
+        errors = [self.graph.automata.nodes[number].error for number in position[1:]]
+        cycles = [str(error).partition(". ")[0] for error in errors if isinstance(error, DeadlockError)]
+        if cycles:
+            return "deadlock", cycles[0]
+        waits = self.graph.blocked(position)
+        endless = [text for text in waits if text.startswith("may never")]
+        if endless:
+            return "unknown", endless[0]
+        ends = [f"{label} {text}" for label, text in zip(self.graph.program.labels, waits, strict=True) if text]
+        return ("deadlock", f"nobody can go on: {'; '.join(ends)}") if ends else None
+
+    def _differs(self, position: Position, keys: tuple[Hashable, Hashable, Hashable]) -> tuple[Verdict, str]:
+        """What is different from what serial orders lead to."""
+        state, errors, _ = keys
+        if self.serial is None:
+            return "unknown", ""
+        if state not in self._states:
+            return "race", "no serial order leads to this State"
+        fails = any(self.graph.automata.nodes[number].error is not None for number in position[1:])
+        if fails and (state, errors) not in self._errors:
+            return "error", "no serial order leads to these errors"
+        return "results differ", "no serial order leads to these results, though to this State"
+
+    def _checked(self, position: Position) -> str | None:
+        if self._check is None:
+            return None
+        state = self.state(position)
+        try:
+            return None if self._check(state) else "the check is false"
+        except AssertionError as error:
+            return f"the check says: {message(error)}" if str(error) else "the check is false"
+        except Exception as error:
+            raise ArgumentError(
+                f"the check raised {type(error).__name__}: {message(error)}, for the State {short(state)}; "
+                "it is given all State by name, such as s['Account']['balance']"
+            ) from error

@@ -1,0 +1,67 @@
+"""What an exploration found, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qstate_nb.races.exploration import Exploration
+    from qstate_nb.races.outcomes import Outcome
+
+
+def plural(count: int, thing: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> plural(1, "schedule"), plural(1200, "schedule")
+        ('1 schedule', '1,200 schedules')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def share_text(outcome: Outcome, total: int) -> str:
+    """How many schedules lead to an outcome: ``48 of 90 schedules (53 %)``."""
+    if not outcome.schedules:
+        return "found, its schedules were not counted"
+    share = outcome.share * 100
+    percent = f"{float(share):.0f} %" if share >= 1 else "under 1 %"
+    return f"{outcome.schedules:,} of {plural(total, 'schedule')} ({percent})"
+
+
+def headline(found: Exploration) -> str:
+    """The verdict in one line."""
+    names = " | ".join(found.labels)
+    extent = "all" if found.complete else "not all"
+    return f"{found.verdict}: {names}; {plural(len(found.outcomes), 'outcome')}, {extent} of {extent_text(found)}"
+
+
+def extent_text(found: Exploration) -> str:
+    """How many interleavings there are."""
+    if found.complete:
+        return plural(found.total, "interleaving")
+    return f"the interleavings looked at ({found.total:,} counted)" if found.total else "the interleavings looked at"
+
+
+def outcome_lines(outcome: Outcome, found: Exploration) -> list[str]:
+    """An outcome as text."""
+    lines = [f"{outcome.verdict}: {outcome.state_text}"]
+    lines += [f"  {text}" for text in outcome.ends(found.labels)]
+    if outcome.reason:
+        lines.append(f"  {outcome.reason}")
+    elif outcome.serial is not None and len(found.labels) > 1:
+        lines.append(f"  as one after another: {', then '.join(outcome.serial)}")
+    how = f"{share_text(outcome, found.total)}; fewest preemptions: {outcome.preemptions}"
+    lines.append(f"  {how}; id {outcome.id}" if outcome.id else f"  {share_text(outcome, found.total)}")
+    return lines
+
+
+def exploration_text(found: Exploration) -> str:
+    """All that was found, as text that is the same on every run."""
+    lines = [headline(found)]
+    for outcome in found.outcomes:
+        lines += outcome_lines(outcome, found)
+    lines += [f"note: {note}" for note in found.notes]
+    lines += [f"warning: {warning}" for warning in found.warnings]
+    if len(found.outcomes) > 1:
+        lines.append("(a share of schedules is no probability: real ones are not all as likely)")
+    return "\n".join(lines)

@@ -1,0 +1,459 @@
+"""The search: all orders of the tasks' ops, merged where nobody can tell them apart, and counted.
+
+A position is a store and where each task stands; tasks that are alike stand side by side, in order. Positions are
+gone through in layers, one op at a time, and each carries in how many ways it is reached, so that the counts are
+exact though no schedule is walked twice. (Counting paths of a layered graph is dynamic programming; that tasks which
+are alike may change places is the symmetry reduction of model checking.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from qstate_nb.errors import DeadlockError, Wait
+from qstate_nb.races.automaton import Automata
+from qstate_nb.races.nodes import Node, describe
+from qstate_nb.races.program import Program
+
+Position: TypeAlias = tuple[int, ...]
+"""The number of a store, and the numbers of the nodes where the tasks stand."""
+
+
+class Move(NamedTuple):
+    """One step of one task.
+
+    Args:
+        slot: which task: its place in the position.
+        gate: which of its gates.
+        after: the position then.
+        to: the task's place in that.
+        error: what was raised at the gate, if it did not open.
+    """
+
+    slot: int
+    gate: int
+    after: Position
+    to: int
+    error: BaseException | None = None
+
+
+class Limit(Exception):  # noqa: N818 - it is no error
+    """The search was ended before its end."""
+
+
+class Graph:
+    """Positions, and the moves between them; learned as they are asked for.
+
+    Args:
+        program: what is explored.
+        automata: what its tasks do.
+    """
+
+    def __init__(self, program: Program, automata: Automata) -> None:
+        self.program = program
+        self.automata = automata
+        self.contents = automata.contents
+        self._nodes = automata.nodes
+        self._bounds = _group_bounds(program.groups)
+        self._moves: dict[tuple[int, int], tuple[tuple[int, int, int], ...]] = {}
+        self._held_moves: dict[tuple[int, int, int], tuple[tuple[int, int, int], ...]] = {}
+        self.special = False  # whether transactions or timers were met
+        self.edges = 0
+        self.start = self._start()
+
+    def _start(self) -> Position:
+        """The position in the beginning; a task that does something at once has not begun there."""
+        store = self.contents.start
+        nodes = []
+        starts: dict[object, int] = {}
+        for template in self.program.templates:
+            number = starts.get(template)
+            if number is None:
+                node = self.automata.start(template)
+                moved = self.automata.moved(node, 0, store, 0)
+                assert moved is not None
+                effects, first = next(iter(node.targets.values()))
+                number = node.number if effects or first.urgent is not None else moved[1].number
+                starts[template] = number
+                self._note(self._nodes[number])
+            nodes.append(number)
+        return (store, *nodes)
+
+    def _note(self, node: Node) -> None:
+        if node.mask or node.alarm is not None or any(p.kind == "begin" or p.has_limit for p in node.pendings):
+            self.special = True
+
+    def steps(self, store: int, number: int, foreign: int = 0) -> tuple[tuple[int, int, int], ...]:
+        """What the gates of a node lead to: (gate, store, node) of each that can open."""
+        known = self._moves.get((store, number)) if not foreign else self._held_moves.get((store, number, foreign))
+        if known is not None:
+            return known
+        node = self._nodes[number]
+        found = []
+        for index, pending in enumerate(node.pendings):
+            if pending.kind != "tick":
+                moved = self.automata.moved(node, index, store, foreign)
+                if moved is not None:
+                    self._note(moved[1])
+                    found.append((index, moved[0], moved[1].number))
+        steps = tuple(found)
+        if foreign:
+            self._held_moves[store, number, foreign] = steps
+        else:
+            self._moves[store, number] = steps
+        return steps
+
+    def follow(self, position: Position, ways: int, following: dict[Position, int]) -> int:
+        """Add the positions after one, and in how many ways they are reached; the number of moves.
+
+        As `moves`, without what only few positions need.
+        """
+        if self.special:
+            found = self.moves(position)
+            for many, move in found:
+                following[move.after] = following.get(move.after, 0) + many * ways
+            return len(found)
+        store, length, bounds, known = position[0], len(position), self._bounds, self._moves
+        moves, slot = 0, 1
+        while slot < length:
+            number = position[slot]
+            low, high = bounds[slot]
+            many = 1
+            if high - low > 1:
+                while slot + many < high and position[slot + many] == number:
+                    many += 1
+            steps = known.get((store, number))
+            if steps is None:
+                steps = self.steps(store, number)
+            head, tail = position[1:slot], position[slot + 1 :]
+            placed: Position
+            for _, changed, target in steps:
+                if high - low == 1:
+                    placed = (changed, *head, target, *tail)
+                else:
+                    placed = self.placed(position, slot, changed, target)[0]
+                following[placed] = following.get(placed, 0) + many * ways
+            moves += len(steps)
+            slot += many
+        if not moves and self.special:  # what was learned just now
+            return self.follow(position, ways, following)
+        return moves
+
+    def placed(self, position: Position, slot: int, store: int, number: int) -> tuple[Position, int]:
+        """The position after the task at *slot* came to a node, and its place there."""
+        low, high = self._bounds[slot]
+        if high - low == 1:
+            return (store, *position[1:slot], number, *position[slot + 1 :]), slot
+        group: list[int] = [*position[low:slot], *position[slot + 1 : high], number]
+        group.sort()
+        return (store, *position[1:low], *group, *position[high:]), low + group.index(number)
+
+    def moves(self, position: Position) -> list[tuple[int, Move]]:
+        """All moves, each with how many tasks can make it: those that are alike and stand at the same node."""
+        return self._moves_of(position, list(self._distinct(position)))
+
+    def moves_of_each(self, position: Position) -> list[tuple[int, Move]]:
+        """As `moves`, but for each task, in whatever order they stand; where it comes to is left open."""
+        return self._moves_of(position, [(slot, 1) for slot in range(1, len(position))])
+
+    def _moves_of(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
+        store = position[0]
+        found = []
+        masks = [self._nodes[number].mask for number in position[1:]] if self.special else ()
+        for slot, many in slots:
+            foreign = 0
+            if self.special:
+                for other, mask in enumerate(masks, 1):
+                    if other != slot:
+                        foreign |= mask
+            for index, after, number in self.steps(store, position[slot], foreign):
+                placed, to = self.placed(position, slot, after, number)
+                found.append((many, Move(slot, index, placed, to)))
+        if self.special:
+            found += self._deadlocks(position, slots)
+            if not found:
+                found = self._alarms(position, slots)
+        return found
+
+    def _distinct(self, position: Position) -> Iterator[tuple[int, int]]:
+        """The first of each kind of tasks that stand at one node, and how many they are."""
+        slot, length = 1, len(position)
+        while slot < length:
+            number, end = position[slot], self._bounds[slot][1]
+            many = 1
+            while slot + many < end and position[slot + many] == number:
+                many += 1
+            yield slot, many
+            slot += many
+
+    def _deadlocks(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
+        """The tasks that can be given up, because they wait for each other."""
+        found = []
+        for slot, many in slots:
+            node = self._nodes[position[slot]]
+            for index, pending in enumerate(node.pendings):
+                if pending.kind in ("begin", "mutate", "op"):
+                    cycle = self._cycle(position, slot, index)
+                    if cycle:
+                        found.append((many, self._raised(position, slot, index, DeadlockError(cycle))))
+        return found
+
+    def _raised(self, position: Position, slot: int, index: int, error: BaseException) -> Move:
+        moved = self.automata.moved(self._nodes[position[slot]], index, position[0], 0, error)
+        assert moved is not None
+        self._note(moved[1])
+        placed, to = self.placed(position, slot, moved[0], moved[1].number)
+        return Move(slot, index, placed, to, error)
+
+    def _cycle(self, position: Position, slot: int, index: int) -> list[Wait] | None:
+        """Who waits for whom, from a gate back to what is held around it; None if it doesn't come to that."""
+        found: dict[tuple[int, int], tuple[int, int] | None] = {(slot, index): None}
+        todo = [(slot, index)]
+        mine = self._nodes[position[slot]].pendings[index].frames
+        while todo:
+            waiter = todo.pop(0)
+            for other, frames, _ in self._holders(position, *waiter):
+                if other == slot and frames & mine:
+                    return self._waits(position, waiter, found)
+                for number, pending in enumerate(self._nodes[position[other]].pendings):
+                    blocked = (other, number)
+                    if pending.frames & frames and blocked not in found and self._is_blocked(position, *blocked):
+                        found[blocked] = waiter
+                        todo.append(blocked)
+        return None
+
+    def _is_blocked(self, position: Position, slot: int, index: int) -> bool:
+        return next(iter(self._holders(position, slot, index)), None) is not None
+
+    def _holders(self, position: Position, slot: int, index: int) -> Iterator[tuple[int, frozenset[int], int]]:
+        """Who holds what a gate waits for: the slot, its transactions, the place."""
+        node = self._nodes[position[slot]]
+        pending = node.pendings[index]
+        for place in pending.places[:1]:
+            if pending.kind == "primitive":
+                return
+            for other in range(1, len(position)):
+                frames = self._nodes[position[other]].held.get(place)
+                if frames is not None and (other != slot or not pending.is_free):
+                    yield other, frames - pending.frames if other == slot else frames, place
+
+    def _waits(
+        self, position: Position, waiter: tuple[int, int] | None, found: dict[tuple[int, int], tuple[int, int] | None]
+    ) -> list[Wait]:
+        path = []
+        while waiter is not None:
+            path.append(waiter)
+            waiter = found[waiter]
+        waits = []
+        for slot, index in reversed(path):
+            node = self._nodes[position[slot]]
+            pending = node.pendings[index]
+            held = [str(self.contents.place_of(p)) for p, frames in node.held.items() if frames & pending.frames]
+            waits.append(Wait(node.template.name, tuple(held), str(self.contents.place_of(pending.places[0]))))
+        return waits
+
+    def _alarms(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
+        """As nobody can move, time passes: for the tasks whose next timer ends first."""
+        found: list[tuple[int, Move]] = []
+        alarms = [(self._nodes[position[slot]].alarm, slot, many) for slot, many in slots]
+        first = min((alarm for alarm, _, _ in alarms if alarm is not None), default=None)
+        for alarm, slot, many in alarms:
+            if alarm is not None and alarm == first:
+                node = self._nodes[position[slot]]
+                index = len(node.pendings) - 1
+                moved = self.automata.moved(node, index, position[0], 0)
+                assert moved is not None
+                self._note(moved[1])
+                placed, to = self.placed(position, slot, *_numbers(moved))
+                found.append((many, Move(slot, index, placed, to)))
+        return found or self._timeouts(position, slots)
+
+    def _timeouts(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
+        """As nobody can move, and no timer is left: sync transactions with a timeout give up."""
+        found = []
+        for slot, many in slots:
+            node = self._nodes[position[slot]]
+            for index, pending in enumerate(node.pendings):
+                if pending.has_limit and not pending.is_async:
+                    found.append((many, self._raised(position, slot, index, TimeoutError())))
+        return found
+
+    def is_end(self, position: Position) -> bool:
+        """Whether all tasks have ended."""
+        return all(self._nodes[number].is_done for number in position[1:])
+
+    def blocked(self, position: Position) -> list[str]:
+        """For each task, what it waits for for ever; empty if it has ended."""
+        texts = []
+        for number in position[1:]:
+            node = self._nodes[number]
+            waits = " and ".join(describe(p) for p in node.pendings if p.kind != "tick")
+            texts.append("" if node.is_done else node.note or f"waits: {waits}")
+        return texts
+
+
+def _numbers(moved: tuple[int, Node]) -> tuple[int, int]:
+    return moved[0], moved[1].number
+
+
+def _group_bounds(groups: Sequence[int]) -> list[tuple[int, int]]:
+    """For each slot of a position, from where to where tasks are alike; slot 0 is the store."""
+    bounds = [(0, 1)]
+    for index in range(len(groups)):
+        low = index
+        while low and groups[low - 1] == groups[index]:
+            low -= 1
+        high = index + 1
+        while high < len(groups) and groups[high] == groups[index]:
+            high += 1
+        bounds.append((low + 1, high + 1))
+    return bounds
+
+
+Counts: TypeAlias = dict[Position, int]
+
+
+def count(graph: Graph, check: Callable[[int], object]) -> Counts:
+    """In how many ways each position is reached from which nobody can move.
+
+    Args:
+        check: is called with the number of positions of each layer, and raises `Limit` if that is enough.
+
+    Raises:
+        Limit: it was; the ends that were found are in its argument.
+    """
+    ends: Counts = {}
+    layer: Counts = {graph.start: 1}
+    while layer:
+        try:
+            check(len(layer))
+            following: Counts = {}
+            for position, ways in layer.items():
+                moves = graph.follow(position, ways, following)
+                graph.edges += moves
+                if not moves:
+                    ends[position] = ends.get(position, 0) + ways
+        except Limit:
+            raise Limit(ends) from None
+        layer = following
+    return ends
+
+
+def serial_ends(graph: Graph, check: Callable[[int], object]) -> dict[Position, tuple[Move, ...]]:
+    """The positions that are reached by running the tasks one after another, each with one way to it."""
+    ends: dict[Position, tuple[Move, ...]] = {}
+    seen: set[tuple[Position, int]] = {(graph.start, 0)}
+    todo: list[tuple[Position, int, tuple[Move, ...]]] = [(graph.start, 0, ())]
+    while todo:
+        check(1)
+        position, running, way = todo.pop()
+        moves = [move for _, move in graph.moves(position)]
+        if graph.is_end(position):
+            ends.setdefault(position, way)
+        for move in moves:
+            if not running or move.slot == running:
+                is_done = graph.automata.nodes[move.after[move.to]].is_done
+                key = (move.after, 0 if is_done else move.to)
+                if key not in seen:
+                    seen.add(key)
+                    todo.append((*key, (*way, move)))
+    return ends
+
+
+def fewest_preemptions(
+    graph: Graph, wanted: Iterable[Position] | None, check: Callable[[int], object], most: int | None = None
+) -> Iterator[tuple[Position, int, tuple[Move, ...]]]:
+    """The ends, each with a way to it that has the fewest preemptions.
+
+    A preemption is a step of another asyncio task, or thread, while the one before could go on.
+
+    Args:
+        wanted: the search is over when all of these are found; None finds all.
+        most: preemptions at most.
+    """
+    left = None if wanted is None else set(wanted)
+    Key: TypeAlias = tuple[Position, int, int]
+    start: Key = (graph.start, 0, 0)
+    came: dict[Key, tuple[Key, Move] | None] = {}
+    level: list[tuple[Key, tuple[Key, Move] | None]] = [(start, None)]
+    found: set[Position] = set()
+    used = 0
+    while level and (most is None or used <= most):
+        later: list[tuple[Key, tuple[Key, Move] | None]] = []
+        todo = level
+        while todo:
+            key, before = todo.pop()
+            if key in came:
+                continue
+            came[key] = before
+            check(1)
+            position, last, child = key
+            moves = [move for _, move in graph.moves(position)]
+            if not moves and position not in found:
+                found.add(position)
+                yield position, used, _way(came, key)
+                if left is not None:
+                    left.discard(position)
+                    if not left:
+                        return
+            kinds = [graph.automata.nodes[position[move.slot]].pendings[move.gate].child for move in moves]
+            goes_on = any(m.slot == last and kind == child for m, kind in zip(moves, kinds, strict=True))
+            for move, kind in zip(moves, kinds, strict=True):
+                following: Key = (move.after, move.to, kind)
+                if following not in came:
+                    is_same = move.slot == last and kind == child
+                    (later if goes_on and not is_same else todo).append((following, (key, move)))
+        level, used = later, used + 1
+
+
+def _way(
+    came: dict[tuple[Position, int, int], tuple[tuple[Position, int, int], Move] | None], key: object
+) -> tuple[Move, ...]:
+    way: list[Move] = []
+    before = came[key]  # type: ignore[index]
+    while before is not None:
+        key, move = before
+        way.append(move)
+        before = came[key]
+    return tuple(way[::-1])
+
+
+class Reach:
+    """Which ends can come from a position; remembered, as bits of a number."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._ends: list[Position] = []
+        self._bits: dict[Position, int] = {}
+
+    def ends(self, position: Position, check: Callable[[int], object]) -> list[Position]:
+        """The ends that can come.
+
+        Raises:
+            Limit: *check* did, as that is too much.
+        """
+        todo = [(position, False)]
+        while todo:
+            here, is_back = todo.pop()
+            if here in self._bits:
+                continue
+            afters = [move.after for _, move in self.graph.moves(here)]
+            if is_back or not afters:
+                self._bits[here] = self._union(afters) if afters else self._bit(here)
+            else:
+                check(1)
+                todo.append((here, True))
+                todo.extend((after, False) for after in afters if after not in self._bits)
+        bits = self._bits[position]
+        return [end for index, end in enumerate(self._ends) if bits >> index & 1]
+
+    def _union(self, positions: Iterable[Position]) -> int:
+        bits = 0
+        for position in positions:
+            bits |= self._bits[position]
+        return bits
+
+    def _bit(self, end: Position) -> int:
+        self._ends.append(end)
+        return 1 << (len(self._ends) - 1)

@@ -1,0 +1,221 @@
+"""The picture of a schedule: its steps in lanes, what each read and wrote, and what went wrong where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qstate_nb.core.diff import arrow
+from qstate_nb.core.formats import one_line, short
+from qstate_nb.core.journal import ABSENT
+from qstate_nb.core.keys import StateKey
+from qstate_nb.races.nodes import describe
+from qstate_nb.races.schedules import Choice, WalkStep, changes_between
+
+if TYPE_CHECKING:
+    from qstate_nb.races.exploration import Exploration
+    from qstate_nb.races.outcomes import Outcome
+
+
+class Shown(NamedTuple):
+    """A step as it is shown.
+
+    Args:
+        number: from 1.
+        lane: number of the task.
+        text: what it did, such as ``get balance → 100``.
+        changes: what was different in State after it: bucket, field, before, after.
+        mark: ``preempts`` if another could have gone on, ``switch``, or empty.
+        stale: the number of the step that changed what this one rests on, since it was read; 0 if there is none.
+        note: what is wrong with that, in words.
+        is_decisive: whether only bad outcomes can come after it, and not before.
+        output: what was printed then.
+    """
+
+    number: int
+    lane: int
+    text: str
+    changes: tuple[tuple[StateKey, str, Any, Any], ...]
+    mark: str
+    stale: int
+    note: str
+    is_decisive: bool
+    output: str
+
+
+class Timeline:
+    """A schedule of an exploration, step by step.
+
+    Args:
+        exploration: that it is of.
+        steps: of the schedule.
+        output: what was printed, if it was run for real.
+
+    Attributes:
+        labels: of the lanes.
+        outcome: where it leads to; None if it stops before.
+    """
+
+    def __init__(
+        self, exploration: Exploration, steps: Sequence[WalkStep], output: Iterable[tuple[int, int, str]] = ()
+    ) -> None:
+        self.exploration = exploration
+        self.labels = exploration.labels
+        self._steps = list(steps)
+        self._output = list(output)
+        position = exploration.position_after(self._steps)
+        self.outcome: Outcome | None = exploration.outcome_at(position)
+        self._decisive = exploration.decisive(self._steps, self.outcome)
+        self.steps = [self._shown(number, step) for number, step in enumerate(self._steps, 1)]
+
+    @property
+    def id(self) -> str:
+        """The schedule's id."""
+        return self.exploration.id_of([Choice(s.task, s.gate, s.gives_up) for s in self._steps])
+
+    def state_after(self, number: int) -> dict[str, dict[str, Any]]:
+        """The State after a step; 0 is the beginning."""
+        program = self.exploration.program
+        store = self._steps[number - 1].store if number else self.exploration.graph.start[0]
+        return program.state(store)
+
+    @property
+    def serial(self) -> Timeline | None:
+        """The nearest serial run: of the tasks in the order in which they end here; None if none is known."""
+        ways = self.exploration.serial_ways
+        if not ways:
+            return None
+        order = list(dict.fromkeys(step.task for step in reversed(self._steps)))[::-1]
+        best = min(ways, key=lambda way: _distance(order, list(dict.fromkeys(choice.task for choice in way))))
+        return Timeline(self.exploration, self.exploration.walked(best))
+
+    def _shown(self, number: int, step: WalkStep) -> Shown:
+        graph = self.exploration.graph
+        changes = tuple(changes_between(graph, step.before, step.store))
+        stale, note = self._stale(number, step)
+        mark = "preempts" if step.is_preemption else "switch" if step.is_switch else ""
+        return Shown(
+            number=number,
+            lane=step.task,
+            text=self._text(step),
+            changes=changes,
+            mark=mark,
+            stale=stale,
+            note=note,
+            is_decisive=number == self._decisive,
+            output="".join(text for at, task, text in self._output if at == number and task == step.task),
+        )
+
+    def _text(self, step: WalkStep) -> str:
+        """What a step did: ``get Account.balance → 100``."""
+        pending, result = step.pending, step.result
+        text = describe(pending)
+        if step.raised:
+            return f"{text} raises {type(result).__name__}"
+        if pending.name not in ("get", "get_all", "increment", "setdefault", "pop") or pending.kind == "begin":
+            return text
+        if result is ABSENT:
+            place = self.exploration.graph.contents.place_of(pending.places[0])
+            declared = self.exploration.graph.contents.declared.get(getattr(place, "name", ""))
+            result = ABSENT if declared is None else declared.default(pending.args[0], ABSENT)
+        return f"{text} → {'nothing' if result is ABSENT else short(result, 40)}"
+
+    def _stale(self, number: int, step: WalkStep) -> tuple[int, str]:
+        """The step, if any, that changed what *step*'s task has read, before it wrote something that rests on it."""
+        written = {
+            (place, field) for place, field, _, _ in changes_between(self.exploration.graph, step.before, step.store)
+        }
+        if not written or step.pending.name in ("increment", "append", "mutate", "pop", "setdefault"):
+            return 0, ""
+        reads: dict[tuple[StateKey, str], int] = {}
+        for at, other in enumerate(self._steps[: number - 1], 1):
+            if other.task == step.task:
+                reads.update(dict.fromkeys(self._read(other), at))
+        best: tuple[int, str] = (0, "")
+        for at, other in enumerate(self._steps[: number - 1], 1):
+            if other.task == step.task:
+                continue
+            for place, field in self._written(other) if written else ():
+                read = reads.get((place, field))
+                if read is not None and read < at:
+                    if (place, field) in written:
+                        best = (at, f"step {number} overwrites what step {at} wrote")
+                    elif not best[0]:
+                        best = (at, f"step {number} rests on what step {read} read, which step {at} has changed")
+        return best
+
+    def _written(self, step: WalkStep) -> set[tuple[StateKey, str]]:
+        """The fields that others see written by a step, be it with the same value."""
+        graph = self.exploration.graph
+        written = {(place, field) for place, field, _, _ in changes_between(graph, step.before, step.store)}
+        pending = step.pending
+        if pending.kind == "op" and pending.overlay is None and not step.raised:
+            place = graph.contents.place_of(pending.places[0])
+            assert isinstance(place, StateKey)
+            keys = {"set": pending.args[:1], "update": pending.args[0] if pending.args else ()}.get(pending.name, ())
+            written |= {(place, key) for key in keys}
+        return written
+
+    def _read(self, step: WalkStep) -> list[tuple[StateKey, str]]:
+        """The fields that a step has read."""
+        pending = step.pending
+        if pending.kind != "op" or not pending.places:
+            return []
+        place = self.exploration.graph.contents.place_of(pending.places[0])
+        assert isinstance(place, StateKey)
+        if pending.name == "get_all":
+            fields = self.exploration.graph.contents.fields(step.before, place)
+            return [(place, field) for field in fields]
+        return [(place, pending.args[0])] if pending.name in ("get", "increment", "setdefault", "pop") else []
+
+    def __repr__(self) -> str:
+        return timeline_text(self)
+
+
+def _distance(order: Sequence[int], other: Sequence[int]) -> int:
+    """How many pairs of tasks are in another order."""
+    at = {task: index for index, task in enumerate(other)}
+    pairs = [(a, b) for index, a in enumerate(order) for b in order[index + 1 :]]
+    return sum(at.get(a, -1) > at.get(b, -1) for a, b in pairs)
+
+
+def timeline_text(timeline: Timeline) -> str:
+    """A schedule as text: a lane for each task, and State after each step that changed it."""
+    labels = [one_line(label) for label in timeline.labels]
+    widths = [
+        max([len(label), *(len(step.text) for step in timeline.steps if step.lane == lane)])
+        for lane, label in enumerate(labels)
+    ]
+    lines = ["     " + "  ".join(label.ljust(width) for label, width in zip(labels, widths, strict=True)).rstrip()]
+    for step in timeline.steps:
+        cells = [one_line(step.text) if lane == step.lane else "" for lane in range(len(labels))]
+        row = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        notes = [change_text(change) for change in step.changes]
+        notes += [f"← {step.note}"] if step.note else []
+        notes += ["← from here on, only bad outcomes"] if step.is_decisive else []
+        mark = "»" if step.mark == "preempts" else " "
+        lines.append(f"{step.number:>3}{mark} {row}  {'; '.join(notes)}".rstrip())
+        lines += [f"       prints {short(line, 100)}" for line in step.output.splitlines()]
+    return "\n".join([*lines, *_ending(timeline)])
+
+
+def change_text(change: tuple[StateKey, str, Any, Any]) -> str:
+    """A change as ``Account.balance: 100 → 120``."""
+    place, field, before, after = change
+    return f"{place}.{field}: {arrow(before, after)}"
+
+
+def _ending(timeline: Timeline) -> list[str]:
+    outcome = timeline.outcome
+    if outcome is None:
+        return ["not at its end"]
+    lines = [f"end: {outcome.state_text}"]
+    lines += [f"     {text}" for text in outcome.ends(timeline.labels)]
+    if outcome.is_bad:
+        lines.append(f"{outcome.verdict}: {outcome.reason}")
+        serial = timeline.serial
+        if serial is not None and serial.outcome is not None:
+            order = ", then ".join(dict.fromkeys(serial.labels[step.lane] for step in serial.steps))
+            lines.append(f"one after another ({order}): {serial.outcome.state_text}")
+            lines += [f"     {text}" for text in serial.outcome.ends(serial.labels)]
+    return lines

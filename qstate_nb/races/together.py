@@ -1,0 +1,191 @@
+"""Real runs with all tasks together and no model of them: who goes on next is chosen as they run.
+
+It is what is left when tasks share more than State, so that they can't be run one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from qstate_nb.core.buckets import Bucket
+from qstate_nb.core.frames import Frame
+from qstate_nb.core.waiting import holders
+from qstate_nb.errors import DeadlockError, Wait
+from qstate_nb.races.automaton import Automata
+from qstate_nb.races.gates import Gate, GatedStore
+from qstate_nb.races.nodes import Node
+from qstate_nb.races.program import Program
+from qstate_nb.races.schedules import Choice
+from qstate_nb.races.search import Position
+from qstate_nb.races.world import Root, World
+
+Chooser = Callable[[list[Choice]], Choice]
+
+
+class RealRun:
+    """One run of all tasks together.
+
+    Attributes:
+        schedule: who went on, step by step.
+        switches: for each step, the task and the asyncio task in it that went on, and whether the one before could.
+    """
+
+    def __init__(self, program: Program, starts: Sequence[bool]) -> None:
+        """Begin.
+
+        Args:
+            starts: for each task, whether its start is a step of its own.
+        """
+        self.program = program
+        self.world = World(program.contents)
+        self.schedule: list[Choice] = []
+        self.preemptions = 0
+        self._last: tuple[int, int] | None = None
+        with self.world.capturing():
+            roots = [self.world.add(template) for template in program.templates]
+        self._waiting = {root for root, waits in zip(roots, starts, strict=True) if waits}
+        for root in roots:
+            if root not in self._waiting:
+                self.world.start(root)
+
+    def choices(self) -> list[tuple[Choice, BaseException | None]]:
+        """What can happen next, and what is raised then, if something is given up."""
+        found: list[tuple[Choice, BaseException | None]] = []
+        for root in self.world.roots:
+            if root in self._waiting:
+                found.append((Choice(root.index, 0), None))
+            found += [(Choice(root.index, n), None) for n, gate in enumerate(root.gates) if self._can_open(gate)]
+            for number, gate in enumerate(root.gates):
+                cycle = None if self._can_open(gate) else self._cycle(gate)
+                if cycle:
+                    found.append((Choice(root.index, number, gives_up=True), DeadlockError(cycle)))
+        return sorted(found or self._times(), key=lambda each: each[0])
+
+    def _times(self) -> list[tuple[Choice, BaseException | None]]:
+        """As nobody can go on: the next timers, or else the limits of sync transactions."""
+        alarms = [(root.clock.next(), root) for root in self.world.roots if root.gates]
+        first = min((alarm for alarm, _ in alarms if alarm is not None), default=None)
+        if first is not None:
+            return [(Choice(root.index, len(root.gates)), None) for alarm, root in alarms if alarm == first]
+        limited = [
+            Choice(root.index, number, gives_up=True)
+            for root in self.world.roots
+            if root.thread is not None
+            for number, gate in enumerate(root.gates)
+            if gate.limit is not None
+        ]
+        return [(choice, TimeoutError()) for choice in limited]
+
+    def _can_open(self, gate: Gate) -> bool:
+        if gate.kind == "primitive":
+            try:
+                return gate.op(gate.place, self.world.content(gate.place), *gate.args) is not None
+            except Exception:  # it is raised in the task
+                return True
+        return self._blocking(gate) is None
+
+    def _blocking(self, gate: Gate) -> Bucket | None:
+        """The bucket that a gate waits for, if others hold it."""
+        if gate.kind == "primitive" or not gate.buckets:
+            return None
+        bucket, frame = gate.buckets[0], gate.around if gate.kind == "op" else gate.frame
+        if gate.kind == "op":
+            refused = frame is not None and any((d := ref()) and frame.takes_part_in(d) for ref in bucket.doubts)
+            is_free = bucket.holder is None or (frame is not None and frame.takes_part_in(bucket.holder))
+            return None if refused or is_free else bucket
+        assert frame is not None
+        store = bucket.store
+        assert isinstance(store, GatedStore)
+        return None if store.is_free_for(bucket, frame) else bucket
+
+    def _cycle(self, gate: Gate) -> list[Wait] | None:
+        """Who waits for whom, from a gate back to what is held around it."""
+        mine = set(_chain(gate))
+        paths: list[list[Gate]] = [[gate]]
+        seen = {gate}
+        gates = [each for root in self.world.roots for each in root.gates]
+        for path in paths:
+            bucket = self._blocking(path[-1])
+            if bucket is None:
+                continue
+            around = set(_chain(path[-1]))
+            holding = [holder for holder in holders(bucket) if holder not in around]
+            if mine & set(holding):
+                return [_wait(each, self._blocking(each)) for each in path]
+            for other in gates:
+                if other not in seen and self._blocking(other) is not None and set(holding) & set(_chain(other)):
+                    seen.add(other)
+                    paths.append([*path, other])
+        return None
+
+    def take(self, choice: Choice, error: BaseException | None) -> None:
+        """Let somebody go on."""
+        root = self.world.roots[choice.task]
+        self.world.step += 1
+        self._count(root, choice)
+        self.schedule.append(choice)
+        if root in self._waiting:
+            self._waiting.discard(root)
+            self.world.start(root)
+        elif choice.gate == len(root.gates):
+            self.world.pass_time(root)
+        else:
+            self.world.open(root.gates[choice.gate], error)
+        if self.world.problem is not None:
+            raise self.world.problem
+
+    def _count(self, root: Root, choice: Choice) -> None:
+        """Count a preemption, if it is one."""
+
+        def control(each: Choice) -> tuple[int, int]:
+            gates = self.world.roots[each.task].gates
+            return each.task, gates[each.gate].child if each.gate < len(gates) else 0
+
+        mine = control(choice)
+        if self._last is not None and mine != self._last:
+            self.preemptions += any(control(other) == self._last for other, _ in self.choices())
+        self._last = mine
+        assert root.index == choice.task
+
+    def go(self, choose: Chooser, most: int) -> None:
+        """Run to the end, or so many steps."""
+        try:
+            while len(self.schedule) < most:
+                choices = dict(self.choices())
+                if not choices:
+                    return
+                choice = choose(list(choices))
+                self.take(choice, choices[choice])
+        except TimeoutError:  # a thread is stuck; what is known is where it was
+            pass
+
+    def end(self, automata: Automata) -> Position:
+        """How it ended, as a position: tasks that are alike are in order."""
+        nodes = [self._end_node(automata, root) for root in self.world.roots]
+        store = self.world.store_now()
+        self.world.end()
+        groups = self.program.groups
+        position = [store]
+        for first in dict.fromkeys(groups):
+            position += sorted(node.number for node, group in zip(nodes, groups, strict=True) if group == first)
+        return tuple(position)
+
+    def _end_node(self, automata: Automata, root: Root) -> Node:
+        node = automata.new_node(root.template, None, 0)
+        node.is_done = root.is_done and not root.gates
+        node.result, node.error = root.result, root.error
+        if not node.is_done:
+            node.note = "waits: " + " and ".join(f"{gate.name} {gate.place}" for gate in root.gates)
+            return automata.stuck_node(node)
+        return automata.end_node(node)
+
+
+def _chain(gate: Gate) -> Iterator[Frame]:
+    frame = gate.around if gate.kind == "op" else gate.frame
+    return iter(()) if frame is None else frame.chain()
+
+
+def _wait(gate: Gate, bucket: Bucket | None) -> Wait:
+    assert gate.root is not None
+    held = dict.fromkeys(str(b.key) for b in gate.root.world.buckets for f in _chain(gate) if b in f.drafts)
+    return Wait(gate.root.template.name, tuple(held), str(None if bucket is None else bucket.key))
