@@ -76,6 +76,8 @@ def _candidates(words: list[str], word: str, names: Mapping[str, Any], app: Call
 def _for_app(app: Callable[[], InlineApp], verb: str, given: list[str], word: str) -> Iterable[str]:
     if verb == "run":
         return _for_run(app(), given, word)
+    if verb == "races":
+        return app().tasks
     if given[-1:] == ["--task"]:
         return map(as_word, app().tasks)
     if given[-1:] == ["--at"] or len(given) < _MOMENTS.get(verb, 0):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qstate_nb.errors import CommandError
-from qstate_nb.notebook.arguments import Given, Variables
+from qstate_nb.notebook.arguments import Given, Variables, literal
 from qstate_nb.notebook.verbs import Verb, count
 
 _QUOTED_NAME = re.compile(r"""((?:"[^"]*")|(?:'[^']*'))(=)(.*)""", re.DOTALL)
@@ -77,6 +77,25 @@ class Line:
         """A value of one word that may be missing."""
         word = self._words[name]
         return default if word is None else self._variables.value(word).value
+
+    def words(self, name: str) -> list[str]:
+        """Words as they were typed."""
+        found: list[str] = self._words[name]
+        return found
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression of the user's variables.
+
+        Raises:
+            CommandError: it fails.
+        """
+        return self._variables.value(f"{{{expression}}}").value
+
+    def quoted(self, name: str) -> str | None:
+        """A text that may be missing, without the quotes around it; nothing in it is expanded."""
+        word = self._words[name]
+        given = None if word is None else literal(word)
+        return word if given is None or given.text is not None else str(given.value)
 
     def pairs(self) -> dict[str, Given]:
         """The values of ``k=v`` words.

@@ -21,12 +21,13 @@ from qstate_nb.core.formats import one_line
 from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.errors import CommandError, QStateError
-from qstate_nb.notebook import apps, commands, past, views
+from qstate_nb.notebook import apps, commands, past, races, views
 from qstate_nb.notebook.arguments import Given, convert, split
 from qstate_nb.notebook.completion import candidates, command_before
 from qstate_nb.notebook.line import Line
 from qstate_nb.notebook.render import View
 from qstate_nb.notebook.verbs import HelpRequested, find_verb, help_view
+from qstate_nb.races import Exploration, Stepper, Timeline
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -246,6 +247,23 @@ class QStateMagics(Magics):
             self._shell.user_ns[output] = report.results[0] if len(report.results) == 1 else report.results
         return report.text
 
+    def _races(self, given: Line) -> View:
+        app, check, output = self.app(given.names), given.quoted("check"), given.variable("o")
+        calls = [races.parsed_call(app, word, given.evaluate) for word in races.joined(given.words("task"))]
+        found = races.races(
+            app,
+            calls,
+            n=given.option("n"),
+            check=check,
+            names=given.names,
+            now=given.option("now"),
+            preemptions=given.option("preemptions"),
+            max_seconds=given.option("seconds"),
+        )
+        if output is not None:
+            self._shell.user_ns[output] = found.data
+        return found
+
     def _app(self, given: Line) -> View:
         name = given.maybe("name")
         if name is not None:
@@ -294,6 +312,7 @@ _HANDLERS: dict[str, Callable[[QStateMagics, Line], Given | View | Panel | str]]
     "load": QStateMagics._load,
     "tasks": QStateMagics._tasks,
     "run": QStateMagics._run,
+    "races": QStateMagics._races,
     "app": QStateMagics._app,
     "panel": QStateMagics._panel,
     "help": QStateMagics._help,
@@ -354,4 +373,7 @@ _SHOWN: list[tuple[type, Callable[[Any], View]]] = [
     (History, past.history_view),
     (Diff, past.diff_view),
     (Snapshot, past.snapshot_view),
+    (Exploration, races.exploration_view),
+    (Timeline, races.timeline_view),
+    (Stepper, races.stepper_view),
 ]

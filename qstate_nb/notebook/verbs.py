@@ -141,6 +141,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("it must be a whole number, 0 or more")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -169,6 +175,14 @@ def _verbs() -> dict[str, Verb]:
     undo.option("--event", default=False, explained="undo single events, not whole calls")
     fork = Verb("fork", "try things on a copy of the State, as it is or was: an app with the same tasks")
     fork.words("MOMENT", nargs="?").option("-o", "NAME", explained="the variable to assign the app to")
+    races = Verb("races", "find every outcome of calls that run at once: deposit deposit, or pay(amount=80) pay(5)")
+    races.words("TASK", nargs="+")
+    races.option("-n", "N", convert=count, default=1, explained="N of each")
+    races.option("--check", "EXPR", explained='what is true for a good State: "Account.balance >= 0"')
+    races.option("--now", default=False, explained="begin with a copy of the State as it is, not with none")
+    races.option("--preemptions", "N", convert=_whole, explained="only schedules with at most N preemptions")
+    races.option("--seconds", "S", convert=_seconds, default=10.0, explained="stop after S seconds; 10 if not given")
+    races.option("-o", "NAME", explained="assign the Exploration to a variable")
     verbs = (
         show,
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
@@ -191,6 +205,7 @@ def _verbs() -> dict[str, Verb]:
         Verb("load", "replace events, labels and State by those of a file").words("FILE"),
         Verb("tasks", "list the tasks"),
         run,
+        races,
         Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
         Verb("panel", "open the panel: run tasks and see State live"),
         Verb("help", "explain all verbs, or one").words("VERB", nargs="?"),

@@ -6,7 +6,7 @@ import ctypes
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -44,6 +44,8 @@ T = TypeVar("T")
 _RANDOM_REPLAYS = 50
 _PRIORITY_RUNS = 1_000
 _DEPTH = 3
+_MOST_LOOKED_AT = 100_000
+"""Positions, to find out what can still come."""
 _REAL_RUNS = 300
 _REAL_SECONDS = 2.0
 _SERIOUS = 1.0
@@ -233,9 +235,12 @@ class Exploration:
     def reachable(self, position: Position) -> tuple[Outcome, ...]:
         """The outcomes that can come from a position; all of them if finding that out takes too long."""
         try:
-            ends = self.inside(lambda: self._reach.ends(position, self._budget.check))
+            return self._reachable(position)
         except Limit:
             return self.outcomes
+
+    def _reachable(self, position: Position) -> tuple[Outcome, ...]:
+        ends = self.inside(lambda: self._reach.ends(position, _MOST_LOOKED_AT))
         found = {id(self._by_position.get(end)) for end in ends}
         return tuple(outcome for outcome in self.outcomes if id(outcome) in found)
 
@@ -244,11 +249,17 @@ class Exploration:
         return self.reachable(self.walker(choices)[0].position)
 
     def decisive(self, steps: Sequence[WalkStep], outcome: Outcome | None) -> int:
-        """The number of the step after which only bad outcomes can come, and not before; 0 if there is none."""
+        """The number of the step after which only bad outcomes can come, and not before.
+
+        It is 0 if there is none, or if finding it out takes too long.
+        """
         if outcome is None or not outcome.is_bad:
             return 0
         for number in range(len(steps), 0, -1):
-            before = self.reachable(self.position_after(steps[: number - 1]))
+            try:
+                before = self._reachable(self.position_after(steps[: number - 1]))
+            except Limit:
+                return 0
             if not all(each.is_bad for each in before):
                 return number
         return 0
@@ -299,7 +310,7 @@ class Exploration:
             budget.extend()
             for position, used, way in self._tried(fewest_preemptions(graph, ends, budget.check)):
                 ways[position] = used, concrete(graph, way)
-        if not self.complete and not budget.is_interrupted:
+        if not self.complete and self._limits.preemptions is None and not budget.is_interrupted:
             self._sample(graph, ends, ways)
         if not self._validate(graph, ways):
             ends, ways = self._run_for_real(graph), {}
@@ -360,6 +371,7 @@ class Exploration:
         alike: dict[Any, list[Position]] = {}
         for position in ends:
             alike.setdefault(self.judge.keys(position), []).append(position)
+        self.judge.note_ends(ends)
         made = []
         self._by_position: dict[Position, Outcome] = {}
         for positions in alike.values():
@@ -398,19 +410,25 @@ class Exploration:
     def __repr__(self) -> str:
         return exploration_text(self)
 
+    def __format__(self, spec: str) -> str:
+        """As text; ``mermaid`` gives a sequence diagram of the worst outcome's schedule.
+
+        Raises:
+            ValueError: *spec* is another one.
+        """
+        if not spec:
+            return repr(self)
+        shown = next((outcome for outcome in self.outcomes if outcome.id), None)
+        return format(self.timeline(shown), spec) if shown is not None else ""
+
     def _validate(self, graph: Graph, ways: Mapping[Position, tuple[int, list[Choice]]]) -> bool:
         """Run every example, and some random schedules, for real; whether all is as the automata tell."""
-        replayer = Replayer(graph)
-        chooser = random.Random(self._seed)
         self._budget.extend()
+        replayer = Replayer(graph)
         try:
-            for _, way in list(ways.values()):
+            for schedule in self._examples(graph, ways):
                 self._check()
-                replayer.run(list(walk(graph, way)))
-            many = 0 if not conflicts(graph) and replayer.runs else min(_RANDOM_REPLAYS, self.total)
-            for _ in range(many):
-                self._check()
-                replayer.run(list(walk(graph, random_schedule(graph, chooser))))
+                replayer.run(list(walk(graph, schedule)))
         except Limit:
             self.notes.append("not all examples were run for real")
         except HiddenStateError as error:
@@ -421,8 +439,19 @@ class Exploration:
             self.replays = replayer.runs
         return True
 
+    def _examples(self, graph: Graph, ways: Mapping[Position, tuple[int, list[Choice]]]) -> Iterator[list[Choice]]:
+        """The schedules to run for real: of each end, and random ones if the order matters."""
+        yield from [way for _, way in ways.values()]
+        chooser = random.Random(self._seed)
+        for _ in range(min(_RANDOM_REPLAYS, self.total) if conflicts(graph) or not ways else 0):
+            yield random_schedule(graph, chooser)
+
     def _run_for_real(self, graph: Graph) -> dict[Position, int]:
-        """What random runs of all tasks together lead to, as they can't be run alone: how often each."""
+        """What random runs of all tasks together lead to, as they can't be run alone: how often each.
+
+        Raises:
+            HiddenStateError: nearly each run leads to something else.
+        """
         ends: dict[Position, int] = {}
         starts = [is_start(self._automata.nodes[number]) for number in graph.start[1:]]
         chooser = random.Random(self._seed)
@@ -433,6 +462,8 @@ class Exploration:
             end = run.end(self._automata)
             ends[end] = ends.get(end, 0) + 1
             self._real_runs += 1
+        if len(ends) > 1 + self._real_runs // 2:
+            raise HiddenStateError(f"{self.warnings[-1]}. It is another each time: look for random numbers or time")
         self.total = self._real_runs
         self.notes.append(f"the outcomes are those of {self._real_runs} random runs of all tasks together")
         return ends

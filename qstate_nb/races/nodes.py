@@ -131,4 +131,5 @@ def describe(pending: Pending) -> str:
     if pending.name == "update":
         return f"update {place} {', '.join(f'{key}={short(value, 40)}' for key, value in args[0].items())}"
     where = f"{place}.{args[0]}" if args else place
-    return f"{pending.name} {where}{''.join(f' = {short(value, 40)}' for value in args[1:])}"
+    sign = {"increment": "by ", "append": ""}.get(pending.name, "= ")
+    return f"{pending.name} {where}{''.join(f' {sign}{short(value, 40)}' for value in args[1:])}"

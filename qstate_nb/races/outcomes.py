@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeAlias
@@ -11,6 +11,8 @@ from qstate_nb.core.formats import message, short
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import ArgumentError, DeadlockError
 from qstate_nb.races.canonical import canonical, error_key
+from qstate_nb.races.nodes import Node
+from qstate_nb.races.program import Template
 from qstate_nb.races.search import Graph, Position
 
 Verdict: TypeAlias = Literal["deadlock", "check failed", "race", "error", "results differ", "unknown", "safe"]
@@ -91,6 +93,9 @@ class Outcome:
 class Judge:
     """Tells what is wrong with an end, by what serial orders lead to and what the user checks.
 
+    Attributes:
+        never: tasks that raise in every interleaving.
+
     Args:
         graph: the ends' positions are of it.
         serial: ends that serial orders lead to, with the tasks in that order; None if they are not known.
@@ -111,6 +116,7 @@ class Judge:
         self.graph = graph
         self._check = check
         self._equal = equal
+        self.never: set[Template] = set()
         self.serial: dict[Hashable, tuple[str, ...]] | None = None
         self._states: set[Hashable] = set()
         self._errors: set[Hashable] = set()
@@ -121,6 +127,15 @@ class Judge:
                 self.serial.setdefault((state, errors, results), order)
                 self._states.add(state)
                 self._errors.add((state, errors))
+
+    def note_ends(self, positions: Iterable[Position]) -> None:
+        """Find out which tasks raise in every one of all ends."""
+        nodes = [self._node(number) for position in positions for number in position[1:]]
+        self.never = {node.template for node in nodes if node.error is not None}
+        self.never -= {node.template for node in nodes if node.error is None}
+
+    def _node(self, number: int) -> Node:
+        return self.graph.automata.nodes[number]
 
     def state(self, position: Position) -> dict[str, dict[str, Any]]:
         """The State at a position."""
@@ -134,7 +149,7 @@ class Judge:
             for key, value in sorted(fields.items())
             if not self._is_left_out(f"{name}.{key}")
         )
-        nodes = [self.graph.automata.nodes[number] for number in position[1:]]
+        nodes = [self._node(number) for number in position[1:]]
         blocked = self.graph.blocked(position)
         errors = tuple(
             (waits, None if node.error is None else error_key(node.error))
@@ -171,16 +186,21 @@ class Judge:
         problem = self._checked(position)
         if problem is not None:
             return "check failed", problem, order
+        failing = [
+            node for node in map(self._node, position[1:]) if node.error is not None and node.template in self.never
+        ]
+        if failing:
+            return "error", f"{failing[0].template.name} raises in every interleaving", order
         if order is not None:
             return "safe", "", order
         return (*(self._stuck(position) or self._differs(position, keys)), None)
 
     def _stuck(self, position: Position) -> tuple[Verdict, str] | None:
         """What is wrong if tasks can't go on, or were given up."""
-        errors = [self.graph.automata.nodes[number].error for number in position[1:]]
-        cycles = [str(error).partition(". ")[0] for error in errors if isinstance(error, DeadlockError)]
-        if cycles:
-            return "deadlock", cycles[0]
+        errors = [self._node(number).error for number in position[1:]]
+        cycle = next((error.cycle for error in errors if isinstance(error, DeadlockError)), None)
+        if cycle:
+            return "deadlock", "; ".join(map(str, cycle))
         waits = self.graph.blocked(position)
         endless = [text for text in waits if text.startswith("may never")]
         if endless:
@@ -195,7 +215,7 @@ class Judge:
             return "unknown", ""
         if state not in self._states:
             return "race", "no serial order leads to this State"
-        fails = any(self.graph.automata.nodes[number].error is not None for number in position[1:])
+        fails = any(self._node(number).error is not None for number in position[1:])
         if fails and (state, errors) not in self._errors:
             return "error", "no serial order leads to these errors"
         return "results differ", "no serial order leads to these results, though to this State"

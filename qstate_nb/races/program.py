@@ -16,7 +16,9 @@ from qstate_nb.app import Task, TaskResult
 from qstate_nb.app.runner import perform, perform_sync
 from qstate_nb.core.formats import short
 from qstate_nb.core.inject import StatePlugin, innermost, is_async, name_of
+from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import StateBase
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import ArgumentError, OutOfScopeError
@@ -50,7 +52,21 @@ class Template:
         self.is_async = task.is_async if isinstance(task, Task) else is_async(innermost(task))
         given = [*map(short, self.args), *(f"{name}={short(value)}" for name, value in self.kwargs.items())]
         name = task.name if isinstance(task, Task) else name_of(task)
+        self._check(name)
         self.name = f"{name}({', '.join(given)})" if given else name
+
+    def _check(self, name: str) -> None:
+        parameters = (
+            self.task.parameters
+            if isinstance(self.task, Task)
+            else StatePlugin(StateRegistry()).plan(self.function).parameters
+        )
+        try:
+            inspect.Signature(parameters).bind(*self.args, **self.kwargs)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"task {name!r}: {error}; give its arguments as {name}.bind(…) or functools.partial({name}, …)"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<Template {self.name}>"
@@ -149,6 +165,11 @@ class Program:
             if values:
                 found[str(key)] = copy_value(values)
         return found
+
+    def default(self, key: StateKey, field: str) -> Any:
+        """What a State class declares as the default of a field, or `ABSENT`."""
+        declared = self.contents.declared.get(key.name)
+        return ABSENT if declared is None else declared.default(field, ABSENT)
 
     def _look_at(self, function: Callable[..., Any]) -> None:
         """Find what tasks share besides State."""

@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from qstate_nb.races.exploration import Exploration
     from qstate_nb.races.outcomes import Outcome
 
+MOST_SHOWN = 20
+"""Outcomes that are shown."""
+
+NO_PROBABILITY = "a share of schedules is no probability: real ones are not all as likely"
+
 
 def plural(count: int, thing: str) -> str:
     """A number of things.
@@ -58,10 +63,12 @@ def outcome_lines(outcome: Outcome, found: Exploration) -> list[str]:
 def exploration_text(found: Exploration) -> str:
     """All that was found, as text that is the same on every run."""
     lines = [headline(found)]
-    for outcome in found.outcomes:
+    for outcome in found.outcomes[:MOST_SHOWN]:
         lines += outcome_lines(outcome, found)
+    if len(found.outcomes) > MOST_SHOWN:
+        lines.append(f"… and {plural(len(found.outcomes) - MOST_SHOWN, 'outcome')} more")
     lines += [f"note: {note}" for note in found.notes]
     lines += [f"warning: {warning}" for warning in found.warnings]
     if len(found.outcomes) > 1:
-        lines.append("(a share of schedules is no probability: real ones are not all as likely)")
+        lines.append(f"({NO_PROBABILITY})")
     return "\n".join(lines)

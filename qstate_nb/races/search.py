@@ -427,11 +427,14 @@ class Reach:
         self._ends: list[Position] = []
         self._bits: dict[Position, int] = {}
 
-    def ends(self, position: Position, check: Callable[[int], object]) -> list[Position]:
+    def ends(self, position: Position, most: int) -> list[Position]:
         """The ends that can come.
 
+        Args:
+            most: so many positions may be looked at that were not before.
+
         Raises:
-            Limit: *check* did, as that is too much.
+            Limit: that is not enough.
         """
         todo = [(position, False)]
         while todo:
@@ -442,7 +445,9 @@ class Reach:
             if is_back or not afters:
                 self._bits[here] = self._union(afters) if afters else self._bit(here)
             else:
-                check(1)
+                most -= 1
+                if most < 0:
+                    raise Limit({})
                 todo.append((here, True))
                 todo.extend((after, False) for after in afters if after not in self._bits)
         bits = self._bits[position]

@@ -80,10 +80,15 @@ class Timeline:
         return program.state(store)
 
     @property
-    def serial(self) -> Timeline | None:
-        """The nearest serial run: of the tasks in the order in which they end here; None if none is known."""
+    def order(self) -> str:
+        """The tasks in the order in which they begin."""
+        return ", then ".join(dict.fromkeys(self.labels[step.lane] for step in self.steps))
+
+    @property
+    def nearest_serial(self) -> Timeline | None:
+        """Beside a bad outcome, a serial run: of the tasks in the order in which they end here, or nearly so."""
         ways = self.exploration.serial_ways
-        if not ways:
+        if not ways or self.outcome is None or not self.outcome.is_bad or self.outcome.serial is not None:
             return None
         order = list(dict.fromkeys(step.task for step in reversed(self._steps)))[::-1]
         best = min(ways, key=lambda way: _distance(order, list(dict.fromkeys(choice.task for choice in way))))
@@ -91,7 +96,11 @@ class Timeline:
 
     def _shown(self, number: int, step: WalkStep) -> Shown:
         graph = self.exploration.graph
-        changes = tuple(changes_between(graph, step.before, step.store))
+        defaults = self.exploration.program.default
+        changes = tuple(
+            (place, field, defaults(place, field) if before is ABSENT else before, after)
+            for place, field, before, after in changes_between(graph, step.before, step.store)
+        )
         stale, note = self._stale(number, step)
         mark = "preempts" if step.is_preemption else "switch" if step.is_switch else ""
         return Shown(
@@ -116,17 +125,14 @@ class Timeline:
             return text
         if result is ABSENT:
             place = self.exploration.graph.contents.place_of(pending.places[0])
-            declared = self.exploration.graph.contents.declared.get(getattr(place, "name", ""))
-            result = ABSENT if declared is None else declared.default(pending.args[0], ABSENT)
+            assert isinstance(place, StateKey)
+            result = self.exploration.program.default(place, pending.args[0])
         return f"{text} → {'nothing' if result is ABSENT else short(result, 40)}"
 
     def _stale(self, number: int, step: WalkStep) -> tuple[int, str]:
         """The step, if any, that changed what *step*'s task has read, before it wrote something that rests on it."""
-        written = {
-            (place, field) for place, field, _, _ in changes_between(self.exploration.graph, step.before, step.store)
-        }
-        if not written or step.pending.name in ("increment", "append", "mutate", "pop", "setdefault"):
-            return 0, ""
+        written = self._written(step)
+        overwrites = step.pending.name not in ("increment", "append", "mutate", "pop", "setdefault")
         reads: dict[tuple[StateKey, str], int] = {}
         for at, other in enumerate(self._steps[: number - 1], 1):
             if other.task == step.task:
@@ -138,7 +144,7 @@ class Timeline:
             for place, field in self._written(other) if written else ():
                 read = reads.get((place, field))
                 if read is not None and read < at:
-                    if (place, field) in written:
+                    if (place, field) in written and overwrites:
                         best = (at, f"step {number} overwrites what step {at} wrote")
                     elif not best[0]:
                         best = (at, f"step {number} rests on what step {read} read, which step {at} has changed")
@@ -171,6 +177,16 @@ class Timeline:
     def __repr__(self) -> str:
         return timeline_text(self)
 
+    def __format__(self, spec: str) -> str:
+        """As text; ``mermaid`` gives a sequence diagram.
+
+        Raises:
+            ValueError: *spec* is another one.
+        """
+        if spec not in ("", "mermaid"):
+            raise ValueError(f"a schedule can be formatted as 'mermaid', or as text with '', not as {spec!r}")
+        return mermaid_text(self) if spec else repr(self)
+
 
 def _distance(order: Sequence[int], other: Sequence[int]) -> int:
     """How many pairs of tasks are in another order."""
@@ -199,6 +215,31 @@ def timeline_text(timeline: Timeline) -> str:
     return "\n".join([*lines, *_ending(timeline)])
 
 
+def mermaid_text(timeline: Timeline) -> str:
+    """A schedule as a sequence diagram in Mermaid's language: tasks, and State as one more participant."""
+    lines = ["sequenceDiagram"]
+    lines += [f"    participant T{lane} as {_mermaid(label)}" for lane, label in enumerate(timeline.labels)]
+    lines.append("    participant S as State")
+    for step in timeline.steps:
+        if step.mark == "preempts":
+            lines.append(f"    Note over T{step.lane}: preempts")
+        lines.append(f"    T{step.lane}->>S: {step.number} {_mermaid(step.text)}")
+        for change in step.changes:
+            lines.append(f"    Note right of S: {_mermaid(change_text(change))}")
+        if step.note:
+            lines.append(f"    Note over T{step.lane},S: {_mermaid(step.note)}")
+        if step.is_decisive:
+            lines.append("    Note right of S: from here on, only bad outcomes")
+    if timeline.outcome is not None:
+        lines.append(f"    Note right of S: {_mermaid(f'{timeline.outcome.verdict}, {timeline.outcome.state_text}')}")
+    return "\n".join(lines)
+
+
+def _mermaid(text: str) -> str:
+    """Text that can't be taken for Mermaid's own signs: those are written as character codes."""
+    return "".join(c if c.isalnum() or c in " .,()[]='_+*/→←-" else f"#{ord(c)};" for c in one_line(text))
+
+
 def change_text(change: tuple[StateKey, str, Any, Any]) -> str:
     """A change as ``Account.balance: 100 → 120``."""
     place, field, before, after = change
@@ -213,9 +254,8 @@ def _ending(timeline: Timeline) -> list[str]:
     lines += [f"     {text}" for text in outcome.ends(timeline.labels)]
     if outcome.is_bad:
         lines.append(f"{outcome.verdict}: {outcome.reason}")
-        serial = timeline.serial
+        serial = timeline.nearest_serial
         if serial is not None and serial.outcome is not None:
-            order = ", then ".join(dict.fromkeys(serial.labels[step.lane] for step in serial.steps))
-            lines.append(f"one after another ({order}): {serial.outcome.state_text}")
+            lines.append(f"one after another ({serial.order}): {serial.outcome.state_text}")
             lines += [f"     {text}" for text in serial.outcome.ends(serial.labels)]
     return lines

@@ -12,7 +12,7 @@ import pytest
 from qstate_nb import errors
 from qstate_nb.errors import DeadlockError, NotFoundError, QStateError, Wait
 
-_LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+Error)\b(?: +(?P<text>.*))?$")
+_LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+(?:Error|Mismatch))\b(?: +(?P<text>.*))?$")
 
 
 def drawn() -> dict[str, tuple[str | None, set[str]]]:

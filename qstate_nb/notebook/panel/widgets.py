@@ -10,8 +10,10 @@ import ipywidgets as widgets
 from qstate_nb.app import Call, InlineApp, Task
 from qstate_nb.app.nesting import running_loop
 from qstate_nb.errors import QStateError
+from qstate_nb.notebook.panel.explorer import Explorer
 from qstate_nb.notebook.panel.forms import Field, fields_for
 from qstate_nb.notebook.panel.model import SHOWN_CALLS, PanelModel, call_html
+from qstate_nb.notebook.panel.racetab import RaceTab
 from qstate_nb.notebook.panel.redraw import Redraw
 from qstate_nb.notebook.panel.timebar import TimeBar
 from qstate_nb.notebook.render import escape
@@ -37,6 +39,8 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._redraw = Redraw(self._draw)
         self.model = PanelModel(app, running_loop(), self._redraw.ask)
         self._time = TimeBar(self.model, self._redraw.ask)
+        self._races = RaceTab(Explorer(app, self._redraw.ask))
+        self._tabs = widgets.Tab([self._time.box, self._races.box], titles=("Timeline", "Races"))
         self._tasks = widgets.VBox(layout={**_BOX, "flex": "0 0 300px", "max_height": "480px", "overflow": "auto"})
         self._state = widgets.HTML(layout={**_BOX, "flex": "1 1 320px", "max_height": "480px", "overflow": "auto"})
         self._calls = [CallRow() for _ in range(SHOWN_CALLS)]
@@ -48,7 +52,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             [
                 widgets.HBox([title, close]),
                 widgets.HBox([self._tasks, self._state], layout={"flex_flow": "row wrap", "align_items": "stretch"}),
-                self._time.box,
+                self._tabs,
                 widgets.VBox([*(row.box for row in self._calls), self._more]),
             ]
         )
@@ -77,6 +81,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         with self._drawing:
             self._draw_tasks()
             self._time.draw()
+            self._races.draw()
             _set(self._state, self.model.states().html)
             self._draw_calls()
 

@@ -1,0 +1,107 @@
+"""What the panel's races tab shows and does, without a widget."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from qstate_nb.app import InlineApp
+from qstate_nb.errors import CommandError, QStateError
+from qstate_nb.notebook import races
+from qstate_nb.notebook.arguments import Variables, split
+from qstate_nb.notebook.render import Paragraph, View
+from qstate_nb.races import Exploration, Stepper
+from qstate_nb.races.stepping import Possible
+
+
+class Explorer:
+    """Explores calls in the background, and steps through them.
+
+    Args:
+        app: whose tasks they are.
+        on_change: is called when there is something new to show.
+
+    Attributes:
+        found: the last exploration, if any.
+        stepper: where one is in it, if one steps.
+        problem: what was wrong with what was typed.
+        is_busy: whether it explores now.
+    """
+
+    def __init__(self, app: InlineApp, on_change: Callable[[], object]) -> None:
+        self.app = app
+        self._on_change = on_change
+        self.found: Exploration | None = None
+        self.stepper: Stepper | None = None
+        self.problem = ""
+        self.is_busy = False
+        self._lock = threading.Lock()
+        self._view = View([])
+
+    def explore(self, calls: str, check: str, *, now: bool) -> threading.Thread | None:
+        """Explore calls, as they are typed after ``%qstate races``, in a thread of its own.
+
+        Args:
+            check: an expression, or empty.
+            now: whether to begin with a copy of the State as it is.
+
+        Returns:
+            The thread; None if it explores already.
+        """
+        with self._lock:
+            if self.is_busy:
+                return None
+            self.is_busy, self.problem, self.stepper = True, "", None
+        thread = threading.Thread(
+            target=self._explore, args=(calls, check, now), name="qstate panel races", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _explore(self, calls: str, check: str, now: bool) -> None:
+        self._on_change()
+        try:
+            words = races.joined(split(calls))
+            if not words:
+                raise CommandError("name the tasks that run at once, such as: deposit deposit")
+            parsed = [races.parsed_call(self.app, word, lambda text: Variables({}).value(text)) for word in words]
+            self._view = races.races(self.app, parsed, check=check.strip() or None, now=now)
+            self.found = self._view.data
+        except QStateError as error:
+            self.problem = str(error)
+        finally:
+            self.is_busy = False
+            self._on_change()
+
+    def step(self) -> None:
+        """Begin to step through what was explored, or begin again."""
+        if self.found is not None:
+            self.stepper = self.found.step()
+        self._on_change()
+
+    def choose(self, number: int) -> None:
+        """Let somebody go on."""
+        if self.stepper is not None and number < len(self.choices()):
+            self.stepper.choose(number)
+        self._on_change()
+
+    def back(self) -> None:
+        """Take the last step back; before the first there is none."""
+        if self.stepper is not None and self.stepper.steps:
+            self.stepper.back()
+        self._on_change()
+
+    def stop_stepping(self) -> None:
+        """Show the outcomes again."""
+        self.stepper = None
+        self._on_change()
+
+    def choices(self) -> list[Possible]:
+        """What can happen next, if one steps."""
+        return [] if self.stepper is None else self.stepper.choices
+
+    def html(self) -> str:
+        """What is to be seen."""
+        if self.is_busy:
+            return View([Paragraph("exploring …")]).html
+        return self._view.html if self.stepper is None else races.stepper_view(self.stepper).html
