@@ -20,7 +20,7 @@ from qstate_nb.races.outcomes import SEVERITY, Check, Equal, Judge, Outcome, Ver
 from qstate_nb.races.program import Program, as_calls
 from qstate_nb.races.report import exploration_text
 from qstate_nb.races.sampling import bounded_count, guarantee, priority_schedule
-from qstate_nb.races.sandbox import logs_kept_back
+from qstate_nb.races.sandbox import logs_kept_back, threads_refused
 from qstate_nb.races.schedules import (
     Choice,
     Replayer,
@@ -278,7 +278,7 @@ class Exploration:
         keeper = World(self.program.contents)  # so that streams stay routed
         capture(keeper)
         try:
-            with logs_kept_back():
+            with logs_kept_back(), threads_refused():
                 return function()
         finally:
             self._automata.close()
@@ -548,6 +548,11 @@ def explore(
         [('Account.balance = 10', 4), ('Account.balance = 20', 2)]
     """
     limits = Limits(preemptions, max_states, max_ops, max_seconds)
+    if check is not None and not callable(check):
+        raise ArgumentError(f"check must be a function of the State, not {short(check)}")
+    functions = equal.values() if isinstance(equal, Mapping) else [equal]
+    if not all(function is None or callable(function) for function in functions):
+        raise ArgumentError(f"equal must be a function, or a dict of such, not {short(equal)}")
     program = Program(as_calls(tasks, n), {} if state is None else state)
     exploration = Exploration(program, limits, seed)
     exploration.run(check, equal)

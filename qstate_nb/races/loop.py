@@ -56,11 +56,17 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
 
     Attributes:
         on_task: is called with each asyncio task that is made.
+        refused: notes an error that is about to be raised.
         is_endless: whether `run` gave up.
     """
 
-    def __init__(self, on_task: Callable[[asyncio.Task[Any]], object]) -> None:
+    def __init__(
+        self,
+        on_task: Callable[[asyncio.Task[Any]], object],
+        refused: Callable[[OutOfScopeError], OutOfScopeError],
+    ) -> None:
         self.on_task = on_task
+        self.refused = refused
         self.is_endless = False
         self._ready: deque[asyncio.Handle] = deque()
 
@@ -152,10 +158,12 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
 
 
 def _out_of_scope(name: str) -> Callable[..., NoReturn]:
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise OutOfScopeError(
-            f"asyncio's loop.{name} does real I/O, or needs a thread or process, and an exploration can't order "
-            "that; move it out of the task, or give the task a fake"
+    def refuse(loop: VirtualLoop, *_: Any, **__: Any) -> NoReturn:
+        raise loop.refused(
+            OutOfScopeError(
+                f"asyncio's loop.{name} does real I/O, or needs a thread or process, and an exploration can't order "
+                "that; move it out of the task, or give the task a fake"
+            )
         )
 
     return refuse

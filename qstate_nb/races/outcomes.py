@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeAlias
@@ -21,6 +21,8 @@ SEVERITY: Final[tuple[Verdict, ...]] = (
     *("check failed", "deadlock", "race", "error", "results differ", "unknown", "safe"),
 )
 """The verdicts, the worst first."""
+
+NO_ORDER: Final = "the States in the end differ, and no serial order ends: tasks wait for each other"
 
 Check: TypeAlias = Callable[[dict[str, dict[str, Any]]], object]
 Equal: TypeAlias = "Callable[[Any], Any] | Mapping[str, Callable[[Any], Any] | None]"
@@ -128,11 +130,23 @@ class Judge:
                 self._states.add(state)
                 self._errors.add((state, errors))
 
-    def note_ends(self, positions: Iterable[Position]) -> None:
-        """Find out which tasks raise in every one of all ends."""
+    def note_ends(self, positions: Collection[Position]) -> None:
+        """Find out which tasks raise in every end; and, if no serial order has an end, whether all ends agree."""
+        if self.serial == {}:
+            ends = {self.keys(position) for position in positions if self.graph.is_end(position)}
+            self._agree(ends)
         nodes = [self._node(number) for position in positions for number in position[1:]]
         self.never = {node.template for node in nodes if node.error is not None}
         self.never -= {node.template for node in nodes if node.error is None}
+
+    def _agree(self, ends: set[tuple[Hashable, Hashable, Hashable]]) -> None:
+        """Take for right what all ends have in common, as tasks that wait for each other can't run one by one."""
+        assert self.serial is not None
+        states = {state for state, _, _ in ends}
+        errors: set[Hashable] = {(state, errors) for state, errors, _ in ends}
+        self._states = states if len(states) == 1 else set()
+        self._errors = errors if len(errors) == 1 else set()
+        self.serial = dict.fromkeys(ends, ()) if len(ends) == 1 else {}
 
     def _node(self, number: int) -> Node:
         return self.graph.automata.nodes[number]
@@ -214,7 +228,7 @@ class Judge:
         if self.serial is None:
             return "unknown", ""
         if state not in self._states:
-            return "race", "no serial order leads to this State"
+            return "race", "no serial order leads to this State" if self.serial else NO_ORDER
         fails = any(self._node(number).error is not None for number in position[1:])
         if fails and (state, errors) not in self._errors:
             return "error", "no serial order leads to these errors"

@@ -53,7 +53,7 @@ def outcome_lines(outcome: Outcome, found: Exploration) -> list[str]:
     lines += [f"  {text}" for text in outcome.ends(found.labels)]
     if outcome.reason:
         lines.append(f"  {outcome.reason}")
-    elif outcome.serial is not None and len(found.labels) > 1:
+    elif outcome.serial and len(found.labels) > 1:
         lines.append(f"  as one after another: {', then '.join(outcome.serial)}")
     how = f"{share_text(outcome, found.total)}; fewest preemptions: {outcome.preemptions}"
     lines.append(f"  {how}; id {outcome.id}" if outcome.id else f"  {share_text(outcome, found.total)}")

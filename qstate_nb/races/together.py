@@ -27,7 +27,8 @@ class RealRun:
 
     Attributes:
         schedule: who went on, step by step.
-        switches: for each step, the task and the asyncio task in it that went on, and whether the one before could.
+        preemptions: how often another went on though the one before could.
+        is_stuck: whether a sync task comes neither to an op nor to its end.
     """
 
     def __init__(self, program: Program, starts: Sequence[bool]) -> None:
@@ -44,13 +45,19 @@ class RealRun:
         with self.world.capturing():
             roots = [self.world.add(template) for template in program.templates]
         self._waiting = {root for root, waits in zip(roots, starts, strict=True) if waits}
-        for root in roots:
-            if root not in self._waiting:
-                self.world.start(root)
+        self.is_stuck = False
+        try:
+            for root in roots:
+                if root not in self._waiting:
+                    self.world.start(root)
+        except TimeoutError:
+            self.is_stuck = True
 
     def choices(self) -> list[tuple[Choice, BaseException | None]]:
         """What can happen next, and what is raised then, if something is given up."""
         found: list[tuple[Choice, BaseException | None]] = []
+        if self.is_stuck:
+            return found
         for root in self.world.roots:
             if root in self._waiting:
                 found.append((Choice(root.index, 0), None))
@@ -149,15 +156,12 @@ class RealRun:
 
     def go(self, choose: Chooser, most: int) -> None:
         """Run to the end, or so many steps."""
-        try:
-            while len(self.schedule) < most:
-                choices = dict(self.choices())
-                if not choices:
-                    return
-                choice = choose(list(choices))
+        while len(self.schedule) < most and (choices := dict(self.choices())):
+            choice = choose(list(choices))
+            try:
                 self.take(choice, choices[choice])
-        except TimeoutError:  # a thread is stuck; what is known is where it was
-            pass
+            except TimeoutError:
+                self.is_stuck = True
 
     def end(self, automata: Automata) -> Position:
         """How it ended, as a position: tasks that are alike are in order."""

@@ -134,7 +134,7 @@ class World:
         self.primitives: dict[Primitive, Any] = {}
         self.registry = GatedRegistry(self)
         self.apps: dict[Any, Any] = {}  # for `Template`
-        self.loop = VirtualLoop(self._new_task)
+        self.loop = VirtualLoop(self._new_task, self.refused)
         self.roots: list[Root] = []
         self.problem: OutOfScopeError | None = None
         self.is_over = False

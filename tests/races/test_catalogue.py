@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Sync(State):
 
 
 class Log(AsyncState):
-    lines: list[str] = []
+    lines: list[str] = field(default_factory=list)
 
 
 async def lost_update(account: Account) -> None:
@@ -88,15 +89,13 @@ async def sets(account: Account) -> None:
 
 
 async def account_first(account: Account, other: Other) -> None:
-    async with account.transaction():
-        async with other.transaction():
-            await other.increment("balance")
+    async with account.transaction(), other.transaction():
+        await other.increment("balance")
 
 
 async def other_first(account: Account, other: Other) -> None:
-    async with other.transaction():
-        async with account.transaction():
-            await account.increment("balance")
+    async with other.transaction(), account.transaction():
+        await account.increment("balance")
 
 
 def sync_lost_update(sync: Sync) -> None:
