@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import inspect
 import itertools
 import operator
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any, overload
 
 from qstate_nb.app.call import Call
@@ -29,6 +31,22 @@ from qstate_nb.core.timetravel import Moment
 from qstate_nb.errors import NotFoundError, TaskDefinitionError
 
 MAX_CALLS = 1_000
+
+stand_in: ContextVar[Callable[[InlineApp], InlineApp] | None] = ContextVar("qstate_nb.stand_in", default=None)
+"""Finds the app that stands in for another one where the code runs; it is asked inside `stand_ins_used`."""
+
+_stand_ins: set[object] = set()  # as `stopping.stops`: while it is empty, apps don't look
+
+
+@contextlib.contextmanager
+def stand_ins_used() -> Iterator[None]:
+    """Let `stand_in` count while the block runs."""
+    use = object()
+    _stand_ins.add(use)
+    try:
+        yield
+    finally:
+        _stand_ins.discard(use)
 
 
 class InlineApp:
@@ -273,7 +291,10 @@ class InlineApp:
         return mine
 
     def _here(self) -> InlineApp:
-        """The app itself, or, in a task of a fork of it, that fork."""
+        """The app itself, or, in a task of a fork of it, that fork; or what stands in for it."""
+        find = stand_in.get() if _stand_ins else None
+        if find is not None:
+            return find(self)
         if self._has_forks:
             app = around = running_app()
             while around is not None:
@@ -322,7 +343,7 @@ class InlineApp:
             echo: whether what it prints is shown.
             retry_of: the attempt before, if it is a retry.
         """
-        if self._has_forks:
+        if self._has_forks or _stand_ins:
             here = self._here()
             if here is not self:
                 mine = here.tasks.get(task.name) or here.adopt(task)

@@ -14,11 +14,14 @@ from qstate_nb.races.canonical import canonical, error_key
 from qstate_nb.races.gates import Gate
 from qstate_nb.races.nodes import Effect, Node, Pending, Step, describe_node
 from qstate_nb.races.primitives import Op, Primitive
-from qstate_nb.races.world import Root, Unwind, World
+from qstate_nb.races.world import Cut, Limit, Root, Unwind, World
 
 if TYPE_CHECKING:
     from qstate_nb.races.automaton import Automata
     from qstate_nb.races.program import Template
+
+
+_MOST_UNWOUND = 20
 
 
 class Alone:
@@ -30,7 +33,7 @@ class Alone:
 
     def __init__(self, automata: Automata, template: Template, world: World | None) -> None:
         self.automata = automata
-        self.world = World(automata.contents, self) if world is None else world
+        self.world = World(automata.contents, self, time_passes=False) if world is None else world
         self.world.observer = self
         self.world.roots.clear()
         self.world.load(automata.contents.start, set())
@@ -41,6 +44,7 @@ class Alone:
         self._came_by: tuple[Node, Step] | None = None
         self._effects: list[Effect] = []
         self._script: list[tuple[Node, Step, int]] = []
+        self._unwound = 0
 
     def go(self, node: Node, step: Step, outcome: int) -> Node:
         """Open a gate of an async task; the node where it comes to."""
@@ -61,7 +65,7 @@ class Alone:
         self._script = script
         self._begin(*self._script.pop(0))
         self.world.start(self.root)
-        if self.root.is_done:
+        if self.root.is_done and self._at is not None:  # else it has swallowed the unwinding
             self._arrive()
         if self._script:
             raise self._hidden(self._script[0][0], "it ended")
@@ -69,6 +73,9 @@ class Alone:
     def arrived(self, gate: Gate) -> bool:
         """As of `Observer`."""
         if self._at is None:  # it unwinds
+            self._unwound += 1
+            if self._unwound > _MOST_UNWOUND:  # it catches that; its ops may as well do something
+                return True
             raise Unwind
         self.root.gates = [gate]
         node = self._arrive()
@@ -117,6 +124,8 @@ class Alone:
 
     def _arrive(self) -> Node:
         """The node for where the task stands now."""
+        if isinstance(self.root.error, Cut):
+            raise Limit({})
         known = None if self._at is None else self._at[0].targets.get(self._at[1:])
         seen = self._seen()
         if known is not None:
@@ -137,7 +146,8 @@ class Alone:
         node = Node(-1, self.root.template, self._came_by, before.depth + counts)
         root = self.root
         node.pendings = [self._pending(gate) for gate in root.gates]
-        node.is_done = root.is_done and not root.gates
+        node.is_asleep = root.is_asleep
+        node.is_done = root.is_done and not root.gates and not node.is_asleep
         node.result, node.error = root.result, root.error
         for bucket in self.world.buckets:
             frames = list(holders(bucket))
@@ -151,12 +161,14 @@ class Alone:
         elif self.world.loop.is_endless:
             node.pendings = []
             node.note = "may never finish: it goes on without an op"
-        elif not node.pendings and not node.is_done:
+        elif not (node.pendings or node.is_done or node.is_asleep):
             node.note = "waits for what nobody will do"
         if node.is_done:
             self.automata.nodes.append(node)
             node.number = len(self.automata.nodes) - 1
-        elif root.gates and node.pendings and root.clock.next() is not None:
+        if node.note:
+            node.is_asleep = False
+        elif not node.is_done and root.clock.next() is not None:
             node.alarm = root.clock.next()
             node.pendings.append(Pending("tick", "time passes", ("tick",)))
         return node

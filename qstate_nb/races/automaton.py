@@ -227,7 +227,7 @@ class Automata:
         run.check()
         if node.pendings and node.number not in self._parked and len(self._parked) < self.MOST_PARKED:
             self._parked[node.number] = run
-        elif run.root.is_done and not run.root.gates:
+        elif run.world.is_reusable:
             self._spare.setdefault(run.root.template, []).append(run.world)
         else:
             run.world.end()

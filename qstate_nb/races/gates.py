@@ -21,7 +21,7 @@ from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.store import MUST_WAIT, MemoryStore
 from qstate_nb.core.waiting import Steps, Waiter
 from qstate_nb.errors import OutOfScopeError
-from qstate_nb.races.canonical import canonical
+from qstate_nb.races.canonical import canonical, text_of
 
 if TYPE_CHECKING:
     from qstate_nb.races.world import Root, World
@@ -89,7 +89,12 @@ class Gate(Waiter):
     def label(self) -> Hashable:
         """What it wants to do, as a key."""
         args = tuple(canonical(arg) for arg in self.args if type(arg) is not Rules)
-        return (self.kind, self.name, str(self.place), args, self.child)
+        return (self.kind, self.name, str(self.place), args)
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Where it comes among the gates of its root: asyncio may make children in any order."""
+        return text_of(self.label), self.child
 
     def subscribe(self, wake: Callable[[], object]) -> bool:
         """Arrive at the gate, and call *wake* when it opens."""

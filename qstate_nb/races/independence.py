@@ -24,16 +24,24 @@ def conflicts(graph: Graph) -> bool:
 
     If not, all interleavings are essentially one (Mazurkiewicz, "Concurrent program schemes", 1977).
     """
+    if graph.is_timed:
+        return True
     used: dict[Template, set[Use]] = {template: set() for template in graph.program.templates}
     for node in graph.automata.nodes:
         for pending in node.pendings:
             used[node.template].update(_uses(pending))
+        if node.urgent is not None:
+            model, name, *_ = node.urgent
+            used[node.template].add(Use(graph.contents.place(model), None, name not in _READS))
     pairs = list(itertools.combinations(graph.program.templates, 2))  # those alike are there as often as they are
     return any(_clash(mine, other) for a, b in dict.fromkeys(pairs) for mine in used[a] for other in used[b])
 
 
+_READS = ("get", "get_all", "locked", "is_set", "qsize")
+
+
 def _uses(pending: Pending) -> Iterator[Use]:
-    writes = pending.name not in ("get", "get_all")
+    writes = pending.name not in _READS
     fields: list[str | None] = [None]
     if pending.kind == "op" and pending.name == "update":
         fields = list(pending.args[0])

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any, NoReturn
 
@@ -38,7 +39,8 @@ class Clock:
         return self._timers[0][0] if self._timers else None
 
     def advance(self) -> asyncio.TimerHandle:
-        """Go forward to the next moment, and give the timer that waits for it."""
+        """Go forward to the next moment, and give the timer that waits for it; `next` says that there is one."""
+        self.next()
         when, _, timer = heapq.heappop(self._timers)
         self.now = max(self.now, when)
         return timer
@@ -79,6 +81,8 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         ready = self._ready
         if first is not None:
             ready.append(first)
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._close_generator)
         asyncio._set_running_loop(self)
         try:
             for _ in range(MAX_CALLBACKS):
@@ -88,10 +92,15 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
                 if not handle.cancelled():
                     handle._run()
             self.is_endless = True
-        except SystemExit:  # the asyncio task has it as its exception
+        except (SystemExit, KeyboardInterrupt):  # a task's own; the asyncio task has it as its exception
             self.run()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(None)
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Run what an async generator does in the end, when it is left before that."""
+        self.create_task(generator.aclose())
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None

@@ -72,14 +72,15 @@ class Node:
         mask: those places as bits.
         is_done, result, error: whether and how it has ended.
         alarm: when the next timer ends, if there is one.
+        is_asleep: whether it waits for that alone.
         depth: ops up to here.
         note: why it doesn't go on, if it has not ended and has no gates.
         targets: (pending, outcome) → what it did, and the node where it came to.
     """
 
     __slots__ = (
-        *("alarm", "back", "depth", "error", "held", "is_done", "mask", "note", "number", "pendings", "result"),
-        *("targets", "template", "urgent"),
+        *("alarm", "back", "depth", "error", "held", "is_asleep", "is_done", "mask", "note", "number", "pendings"),
+        *("result", "targets", "template", "urgent"),
     )
 
     def __init__(self, number: int, template: Template, back: tuple[Node, Step] | None, depth: int) -> None:
@@ -95,6 +96,7 @@ class Node:
         self.result: Any = None
         self.error: BaseException | None = None
         self.alarm: float | None = None
+        self.is_asleep = False
         self.note = ""
         self.targets: dict[tuple[int, int], tuple[tuple[Effect, ...], Node]] = {}
 

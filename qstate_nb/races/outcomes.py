@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeAlias
 
@@ -59,7 +60,6 @@ class Outcome:
     share: Fraction
     preemptions: int
     id: str
-    position: Position = field(repr=False, compare=False, default=())
 
     def __repr__(self) -> str:
         return f"<Outcome {self.verdict}: {self.state_text}, {self.schedules:,} schedules>"
@@ -119,6 +119,7 @@ class Judge:
         self._check = check
         self._equal = equal
         self.never: set[Template] = set()
+        self._named: set[str] = set()
         self.serial: dict[Hashable, tuple[str, ...]] | None = None
         self._states: set[Hashable] = set()
         self._errors: set[Hashable] = set()
@@ -157,6 +158,7 @@ class Judge:
 
     def keys(self, position: Position) -> tuple[Hashable, Hashable, Hashable]:
         """What State, errors and results are, to be compared."""
+        self._named.update(f"{name}.{key}" for name, fields in self.state(position).items() for key in fields)
         state = tuple(
             (name, key, canonical(self._same(f"{name}.{key}", value)))
             for name, fields in self.state(position).items()
@@ -192,12 +194,15 @@ class Judge:
             return same(copy_value(value))
         except TypeError:  # such as sorted of a number
             return value
+        except Exception as error:
+            problem = f"equal raised {type(error).__name__}: {message(error)}"
+            raise ArgumentError(f"{problem}, for {name} = {short(value)}") from error
 
     def verdict(self, position: Position) -> tuple[Verdict, str, tuple[str, ...] | None]:
         """What is wrong with an end, why, and a serial order that leads to the same."""
         keys = self.keys(position)
         order = None if self.serial is None else self.serial.get(keys)
-        problem = self._checked(position)
+        problem = self.problem(position)
         if problem is not None:
             return "check failed", problem, order
         failing = [
@@ -234,12 +239,17 @@ class Judge:
             return "error", "no serial order leads to these errors"
         return "results differ", "no serial order leads to these results, though to this State"
 
-    def _checked(self, position: Position) -> str | None:
+    def problem(self, position: Position) -> str | None:
+        """What the user's check has against an end; None if nothing.
+
+        Raises:
+            ArgumentError: it raised something else than AssertionError, or gave no answer.
+        """
         if self._check is None:
             return None
         state = self.state(position)
         try:
-            return None if self._check(state) else "the check is false"
+            good = self._check(state)
         except AssertionError as error:
             return f"the check says: {message(error)}" if str(error) else "the check is false"
         except Exception as error:
@@ -247,3 +257,19 @@ class Judge:
                 f"the check raised {type(error).__name__}: {message(error)}, for the State {short(state)}; "
                 "it is given all State by name, such as s['Account']['balance']"
             ) from error
+        if good is None or inspect.isawaitable(good):
+            if inspect.iscoroutine(good):
+                good.close()
+            raise ArgumentError(
+                f"the check returned {'nothing' if good is None else 'a coroutine'}; it must be a plain function "
+                "that returns whether the State is good (return True after the last assert)"
+            )
+        return None if good else "the check is false"
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known: names in ``equal`` that are of nothing."""
+        if not isinstance(self._equal, Mapping):
+            return []
+        unknown = [name for name in self._equal if name not in self._named and name != "results"]
+        return [f"equal names {', '.join(unknown)}, which no outcome has"] if unknown else []

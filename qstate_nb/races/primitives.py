@@ -254,13 +254,13 @@ class Shared:
         return methods
 
     def _waiting(self, model: Primitive, op: Op, name: str) -> Any:
-        async def method(*args: Any) -> Any:
-            return await self._wait(model, name, op, *copy_value(args))
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            return await self._wait(model, name, op, *copy_value((*args, *kwargs.values())))
 
         return method
 
     def _now(self, model: Primitive, op: Op, name: str) -> Any:
-        return lambda *args: self._at_once(model, name, op, *copy_value(args))
+        return lambda *args, **kwargs: self._at_once(model, name, op, *copy_value((*args, *kwargs.values())))
 
     def _condition(self, model: Primitive) -> dict[str, Any]:
         lock = self.model(vars(model.real)["_lock"], f"{model.name}'s lock")

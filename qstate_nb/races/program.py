@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import functools
 import hashlib
 import inspect
+import sys
+import sysconfig
 import textwrap
 import threading
 import types
@@ -22,7 +25,7 @@ from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import StateBase
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import ArgumentError, OutOfScopeError
-from qstate_nb.races.canonical import canonical
+from qstate_nb.races.canonical import canonical, text_of
 from qstate_nb.races.contents import Contents
 from qstate_nb.races.primitives import Shared, is_primitive
 from qstate_nb.races.world import condition_token, do_at_once, wait_for_primitive
@@ -76,9 +79,9 @@ class Template:
         args, kwargs = copy_value(self.args), copy_value(self.kwargs)
         if isinstance(self.task, Task):
             return self._call_task(self.task, world, args, kwargs)
-        plan = world.apps.get(self)
+        plan = world.plans.get(self)
         if plan is None:
-            plan = world.apps[self] = StatePlugin(world.registry).plan(self.function)
+            plan = world.plans[self] = StatePlugin(world.registry).plan(self.function)
         args, kwargs = plan.bind(args, kwargs)
         value = self.function(*args, **kwargs)
         if self.is_async:
@@ -86,9 +89,7 @@ class Template:
         return list(value) if isinstance(value, Iterator) else value
 
     def _call_task(self, task: Task, world: World, args: Any, kwargs: Any) -> Any:
-        app = world.apps.get(task.app)
-        if app is None:
-            app = world.apps[task.app] = task.app.twin(world.registry, limits_time=False)
+        app = world.twin(task.app)
         call = app.new_call(app.tasks.get(task.name) or app.adopt(task), args, kwargs, echo=False)
         return _unwrapped(world, perform(call)) if self.is_async else _returned(world, perform_sync(call))
 
@@ -132,8 +133,8 @@ class Program:
             raise ArgumentError("there is nothing to explore; give a task: explore(deposit, n=2)")
         self.warnings: list[str] = []
         self.shared = Shared(wait_for_primitive, do_at_once, condition_token)
-        for task in {id(task): task for task, _, _ in calls}.values():
-            self._look_at(task.function if isinstance(task, Task) else task)
+        for task, args, kwargs in calls:
+            self._look_at(functools.partial(task.function if isinstance(task, Task) else task, *args, **kwargs))
         self.templates = self._templates(calls)
         self.labels = _numbered([template.name for template in self.templates])
         self.contents = Contents(_checked_state(state))
@@ -176,10 +177,13 @@ class Program:
         for name, value in _used_by(function):
             if is_primitive(value):
                 self.shared.model(value, name)
-            elif isinstance(value, StateBase):
+            elif isinstance(value, StateBase | StateRegistry):
+                cure = f"declare a parameter: state: {type(value).__name__}"
+                if isinstance(value, StateRegistry):
+                    cure = "use app.state(…)"
                 raise OutOfScopeError(
-                    f"task {name_of(function)!r} uses {name}, a State object that was made elsewhere, and would "
-                    f"touch the real State; declare a parameter: state: {type(value).__name__}"
+                    f"task {name_of(function)!r} uses {name}, a {type(value).__name__} object that was made "
+                    f"elsewhere, and would touch the real State; {cure}"
                 )
             elif isinstance(value, _UNMODELLED):
                 self.warnings.append(
@@ -190,16 +194,20 @@ class Program:
     @functools.cached_property
     def fingerprint(self) -> str:
         """What tells this program from one with other code, arguments or State: six hexadecimal digits."""
-        parts = [f"{template.name} {_source(template.function)}" for template in self.templates]
-        parts.append(repr(sorted(self.state(self.contents.start).items())))
+        parts = [
+            f"{_source(innermost(each.function))} {text_of(canonical([list(each.args), each.kwargs]))}"
+            for each in self.templates
+        ]
+        parts.append(text_of(canonical(self.state(self.contents.start))))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:6]
 
 
 def _unmodelled() -> Iterator[type]:
-    for module, names in {threading: ("Lock", "RLock", "Condition", "Semaphore", "Event", "Barrier")}.items():
+    threads, loops = ("Lock", "RLock", "Condition", "Semaphore", "Event", "Barrier"), ("Barrier", "Future")
+    for module, names in ((threading, threads), (asyncio, loops)):
         for name in names:
             found = getattr(module, name)
-            yield found if isinstance(found, type) else type(found())
+            yield found if isinstance(found, type) else type(found())  # Lock is a function in some versions
 
 
 _UNMODELLED: tuple[type, ...] = tuple(_unmodelled())
@@ -226,7 +234,7 @@ def _checked_state(state: Mapping[Any, Mapping[str, Any]]) -> dict[StateKey, Map
     return checked
 
 
-def _used_by(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+def _used_by(function: Any) -> Iterator[tuple[str, Any]]:
     """What a function can reach by name: its globals, closure and arguments, and those of what it calls."""
     todo: list[tuple[str, Any]] = [("", function)]
     seen: set[int] = set()
@@ -245,46 +253,65 @@ _MOST_LOOKED_AT = 2_000
 
 def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, functools.partial):
-        yield from (("", part) for part in (value.func, *value.args, *value.keywords.values()))
+        yield "", value.func
+        yield from ((f"argument {number}", part) for number, part in enumerate(value.args, 1))
+        yield from value.keywords.items()
     elif isinstance(value, types.MethodType):
         yield from (("", value.__func__), ("self", value.__self__))
     elif isinstance(value, Task):
         yield "", value.function
     elif isinstance(value, types.FunctionType):
-        code = value.__code__
-        names = {*code.co_names, *(n for c in code.co_consts if isinstance(c, types.CodeType) for n in c.co_names)}
-        yield from ((n, value.__globals__[n]) for n in sorted(names) if n in value.__globals__)
-        for n, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
-            if cell != types.CellType():
-                yield n, cell.cell_contents
-        yield from (("", default) for default in value.__defaults__ or ())
+        yield from _of_function(value)
     elif isinstance(value, list | tuple | set | dict) and name and len(value) < _MOST_ITEMS:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         yield from ((f"{name}[{key!r}]", item) for key, item in items)
-    elif name and _is_plain_object(value):
-        yield from ((f"{name}.{key}", item) for key, item in vars(value).items())
+    elif isinstance(value, type) and is_users(value.__module__):
+        yield from ((f"{value.__name__}.{key}", item) for key, item in vars(value).items() if key[:2] != "__")
+    elif name and is_users(type(value).__module__):
+        yield from ((f"{name}.{key}", item) for key, item in getattr(value, "__dict__", {}).items())
+        yield "", type(value)
+
+
+def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    names = _names(function.__code__)
+    yield from ((name, function.__globals__[name]) for name in sorted(names) if name in function.__globals__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if cell != types.CellType():
+            yield name, cell.cell_contents
+    yield from (("a default", default) for default in function.__defaults__ or ())
+    if hasattr(function, "__wrapped__"):
+        yield "", function.__wrapped__
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    return {*code.co_names}.union(*map(_names, inner))
 
 
 _MOST_ITEMS = 100
 
 
-def _is_plain_object(value: Any) -> bool:
-    """Whether an object is of a class of the user's, whose attributes may hold something that is shared."""
-    module = type(value).__module__.partition(".")[0]
-    known = module in ("builtins", "asyncio", "threading", "qstate_nb", "logging", "typing", "IPython", "types")
-    return not known and not isinstance(value, type) and hasattr(value, "__dict__")
+@functools.cache
+def is_users(module: str | None) -> bool:
+    """Whether a module is neither of Python, nor installed, nor of this package."""
+    top = (module or "builtins").partition(".")[0]
+    if top in sys.stdlib_module_names or top == "qstate_nb":
+        return False
+    found = sys.modules.get(module or "")
+    path = getattr(found, "__file__", None) or ""
+    return not any(path.startswith(where) for where in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
 
 
-def _source(function: Callable[..., Any]) -> str:
-    """The code of a function and of the user's functions that it calls, without comments and layout."""
-    inner = innermost(function)
+def _source(function: Any) -> str:
+    """The code of a function and of the user's functions that it reaches, without comments and layout."""
     found = {}
-    for name, value in [("", inner), *_used_by(inner)]:
+    for name, value in [("", function), *_used_by(function)]:
         code = innermost(value.function) if isinstance(value, Task) else value
-        if isinstance(code, types.FunctionType) and code.__module__ == inner.__module__:
-            found[name or code.__qualname__] = _code_text(code)
-    values = [value for name, value in _used_by(inner) if isinstance(value, int | float | str | bytes | None)]
-    return "\n".join([*(text for _, text in sorted(found.items())), repr(values)])
+        if isinstance(code, types.FunctionType) and (is_users(code.__module__) or not name):
+            found[f"{code.__module__}.{code.__qualname__}"] = _code_text(code)
+        elif isinstance(code, int | float | str | bytes | None):
+            found[name] = text_of(canonical(code))
+    return "\n".join(f"{name}: {text}" for name, text in sorted(found.items()))
 
 
 def _code_text(function: types.FunctionType) -> str:

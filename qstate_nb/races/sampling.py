@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable
 
 from qstate_nb.races.schedules import Choice, Walker
-from qstate_nb.races.search import Counts, Graph, Limit, Position
+from qstate_nb.races.search import Counts, Graph, Position
+from qstate_nb.races.world import Limit
 
 
 def bounded_count(graph: Graph, most: int, check: Callable[[int], object]) -> Counts:

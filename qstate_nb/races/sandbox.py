@@ -86,11 +86,26 @@ def guarded(root: Root) -> Iterator[None]:
             if not _is_hooked:
                 sys.addaudithook(_audit)  # it can't be taken out again
                 _is_hooked = True
+    ident = threading.get_ident()
     outer, _here.root = _here.root, root
+    _running[ident] = root.template.name
     try:
         yield
     finally:
         _here.root = outer
+        if outer is None:
+            _running.pop(ident, None)
+
+
+_running: dict[int, str] = {}
+
+
+def running_task(thread: int | None) -> str | None:
+    """The explored task whose code a thread runs now."""
+    return None if thread is None else _running.get(thread)
+
+
+_starting: list[Any] = []  # how threads were started before, once for each that refuses them
 
 
 @contextlib.contextmanager
@@ -100,17 +115,22 @@ def threads_refused() -> Iterator[None]:
         yield
         return
     module: Any = threading
-    start = module._start_new_thread
+    with _lock:
+        _starting.append(_starting[0] if _starting else module._start_new_thread)
+        start = _starting[0]
 
-    def checked(*args: Any) -> Any:
-        _audit("_thread.start_new_thread", args)
-        return start(*args)
+        def checked(*args: Any) -> Any:
+            _audit("_thread.start_new_thread", args)
+            return start(*args)
 
-    module._start_new_thread = checked
+        module._start_new_thread = checked
     try:
         yield
     finally:
-        module._start_new_thread = start
+        with _lock:
+            _starting.pop()
+            if not _starting:
+                module._start_new_thread = start
 
 
 class _ToOutput(logging.Filter):
@@ -122,8 +142,15 @@ class _ToOutput(logging.Filter):
             return True
         if not hasattr(record, "is_kept_back"):  # by another handler
             record.is_kept_back = True
-            root.world.write(f"{record.levelname} {record.name}: {record.getMessage()}\n")
+            root.world.write(f"{record.levelname} {record.name}: {_text_of(record)}\n")
         return False
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # wrong arguments; logging never raises for that
+        return str(record.msg)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from qstate_nb.races.search import Graph, Move, Position
 from qstate_nb.races.world import World
 
 _VERSION = "1"
-_CHOICE = re.compile(r"([A-Z]|\(\d+\))(\d*)(!?)")
+_CHOICE = re.compile(r"([A-Z]|\(\d{1,4}\))(\d{0,4})(!?)")
 
 
 class Choice(NamedTuple):
@@ -169,6 +169,7 @@ class Walker:
         outcome = self._outcome(node, choice, foreign, error)
         moved = self.graph.automata.moved(node, choice.gate, self.store, foreign, error)
         assert moved is not None
+        moved = self.graph.woken(*moved)
         control = (choice.task, pending.child)
         could_go_on = any((c.task, nodes[self.at[c.task]].pendings[c.gate].child) == self._last for c in possible)
         is_switch = self._last is not None and control != self._last
@@ -232,7 +233,7 @@ class Replayer:
         """
         self.runs += 1
         graph = self.graph
-        world = World(graph.contents)
+        world = World(graph.contents, time_passes=not graph.is_timed)
         with world.capturing():
             roots = [world.add(template) for template in graph.program.templates]
         try:

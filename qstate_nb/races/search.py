@@ -15,6 +15,7 @@ from qstate_nb.errors import DeadlockError, Wait
 from qstate_nb.races.automaton import Automata
 from qstate_nb.races.nodes import Node, describe
 from qstate_nb.races.program import Program
+from qstate_nb.races.world import Limit
 
 Position: TypeAlias = tuple[int, ...]
 """The number of a store, and the numbers of the nodes where the tasks stand."""
@@ -38,8 +39,8 @@ class Move(NamedTuple):
     error: BaseException | None = None
 
 
-class Limit(Exception):  # noqa: N818 - it is no error
-    """The search was ended before its end."""
+class Timed(Exception):  # noqa: N818 - it is no error
+    """A task waits for others and for time at once; so when others sleep matters, and the search begins anew."""
 
 
 class Graph:
@@ -48,10 +49,12 @@ class Graph:
     Args:
         program: what is explored.
         automata: what its tasks do.
+        is_timed: whether that a task has slept is a step of its own; else it sleeps no time.
     """
 
-    def __init__(self, program: Program, automata: Automata) -> None:
+    def __init__(self, program: Program, automata: Automata, *, is_timed: bool = False) -> None:
         self.program = program
+        self.is_timed = is_timed
         self.automata = automata
         self.contents = automata.contents
         self._nodes = automata.nodes
@@ -74,13 +77,15 @@ class Graph:
                 moved = self.automata.moved(node, 0, store, 0)
                 assert moved is not None
                 effects, first = next(iter(node.targets.values()))
-                number = node.number if effects or first.urgent is not None else moved[1].number
+                number = node.number if effects or first.urgent is not None else self.woken(*moved)[1].number
                 starts[template] = number
                 self._note(self._nodes[number])
             nodes.append(number)
         return (store, *nodes)
 
     def _note(self, node: Node) -> None:
+        if node.alarm is not None and not node.is_asleep and not self.is_timed:
+            raise Timed
         if node.mask or node.alarm is not None or any(p.kind == "begin" or p.has_limit for p in node.pendings):
             self.special = True
 
@@ -95,8 +100,9 @@ class Graph:
             if pending.kind != "tick":
                 moved = self.automata.moved(node, index, store, foreign)
                 if moved is not None:
-                    self._note(moved[1])
-                    found.append((index, moved[0], moved[1].number))
+                    after, reached = self.woken(*moved)
+                    self._note(reached)
+                    found.append((index, after, reached.number))
         steps = tuple(found)
         if foreign:
             self._held_moves[store, number, foreign] = steps
@@ -136,9 +142,17 @@ class Graph:
                 following[placed] = following.get(placed, 0) + many * ways
             moves += len(steps)
             slot += many
-        if not moves and self.special:  # what was learned just now
+        if not moves and (self.special):  # what was learned just now
             return self.follow(position, ways, following)
         return moves
+
+    def woken(self, store: int, node: Node) -> tuple[int, Node]:
+        """Let a task that only sleeps go on at once, if that is no step."""
+        while node.is_asleep and not self.is_timed:
+            moved = self.automata.moved(node, 0, store, 0)
+            assert moved is not None
+            store, node = moved
+        return store, node
 
     def placed(self, position: Position, slot: int, store: int, number: int) -> tuple[Position, int]:
         """The position after the task at *slot* came to a node, and its place there."""
@@ -172,9 +186,9 @@ class Graph:
                 found.append((many, Move(slot, index, placed, to)))
         if self.special:
             found += self._deadlocks(position, slots)
-            if not found:
-                found = self._alarms(position, slots)
-        return found
+            asleep = self._ticks(position, slots, lambda node: node.is_asleep)
+            found += asleep + ([] if found else self._alarms(position, slots))
+        return found or self._timeouts(position, slots)
 
     def _distinct(self, position: Position) -> Iterator[tuple[int, int]]:
         """The first of each kind of tasks that stand at one node, and how many they are."""
@@ -202,8 +216,9 @@ class Graph:
     def _raised(self, position: Position, slot: int, index: int, error: BaseException) -> Move:
         moved = self.automata.moved(self._nodes[position[slot]], index, position[0], 0, error)
         assert moved is not None
-        self._note(moved[1])
-        placed, to = self.placed(position, slot, moved[0], moved[1].number)
+        store, node = self.woken(*moved)
+        self._note(node)
+        placed, to = self.placed(position, slot, store, node.number)
         return Move(slot, index, placed, to, error)
 
     def _cycle(self, position: Position, slot: int, index: int) -> list[Wait] | None:
@@ -254,23 +269,30 @@ class Graph:
         return waits
 
     def _alarms(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
-        """As nobody can move, time passes: for the tasks whose next timer ends first."""
+        """As nobody can do an op, timeouts end: of the tasks that wait for others, those whose next is the first."""
+        waiting = [self._nodes[position[slot]] for slot, _ in slots]
+        alarms = [node.alarm for node in waiting if node.alarm is not None and not node.is_asleep]
+        first = min(alarms, default=None)
+        return self._ticks(position, slots, lambda node: node.alarm == first and not node.is_asleep)
+
+    def _ticks(
+        self, position: Position, slots: Sequence[tuple[int, int]], is_due: Callable[[Node], bool]
+    ) -> list[tuple[int, Move]]:
+        """Let time pass for the tasks for which that is due."""
         found: list[tuple[int, Move]] = []
-        alarms = [(self._nodes[position[slot]].alarm, slot, many) for slot, many in slots]
-        first = min((alarm for alarm, _, _ in alarms if alarm is not None), default=None)
-        for alarm, slot, many in alarms:
-            if alarm is not None and alarm == first:
-                node = self._nodes[position[slot]]
+        for slot, many in slots:
+            node = self._nodes[position[slot]]
+            if node.alarm is not None and is_due(node):
                 index = len(node.pendings) - 1
                 moved = self.automata.moved(node, index, position[0], 0)
                 assert moved is not None
                 self._note(moved[1])
-                placed, to = self.placed(position, slot, *_numbers(moved))
+                placed, to = self.placed(position, slot, moved[0], moved[1].number)
                 found.append((many, Move(slot, index, placed, to)))
-        return found or self._timeouts(position, slots)
+        return found
 
     def _timeouts(self, position: Position, slots: Sequence[tuple[int, int]]) -> list[tuple[int, Move]]:
-        """As nobody can move, and no timer is left: sync transactions with a timeout give up."""
+        """As nobody can move: sync transactions with a timeout give up."""
         found = []
         for slot, many in slots:
             node = self._nodes[position[slot]]
@@ -293,10 +315,6 @@ class Graph:
         return texts
 
 
-def _numbers(moved: tuple[int, Node]) -> tuple[int, int]:
-    return moved[0], moved[1].number
-
-
 def _group_bounds(groups: Sequence[int]) -> list[tuple[int, int]]:
     """For each slot of a position, from where to where tasks are alike; slot 0 is the store."""
     bounds = [(0, 1)]
@@ -314,11 +332,12 @@ def _group_bounds(groups: Sequence[int]) -> list[tuple[int, int]]:
 Counts: TypeAlias = dict[Position, int]
 
 
-def count(graph: Graph, check: Callable[[int], object]) -> Counts:
+def count(graph: Graph, check: Callable[[int, int], object]) -> Counts:
     """In how many ways each position is reached from which nobody can move.
 
     Args:
-        check: is called with the number of positions of each layer, and raises `Limit` if that is enough.
+        check: is called with how many positions are gone through, and how many more are known, and raises `Limit` if
+            that is enough.
 
     Raises:
         Limit: it was; the ends that were found are in its argument.
@@ -327,9 +346,10 @@ def count(graph: Graph, check: Callable[[int], object]) -> Counts:
     layer: Counts = {graph.start: 1}
     while layer:
         try:
-            check(len(layer))
             following: Counts = {}
-            for position, ways in layer.items():
+            for number, (position, ways) in enumerate(layer.items()):
+                if number % 256 == 0:
+                    check(min(256, len(layer) - number), len(following))
                 moves = graph.follow(position, ways, following)
                 graph.edges += moves
                 if not moves:

@@ -5,7 +5,7 @@ It is what is left when tasks share more than State, so that they can't be run o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.frames import Frame
@@ -14,9 +14,8 @@ from qstate_nb.errors import DeadlockError, Wait
 from qstate_nb.races.automaton import Automata
 from qstate_nb.races.gates import Gate, GatedStore
 from qstate_nb.races.nodes import Node
-from qstate_nb.races.program import Program
-from qstate_nb.races.schedules import Choice
-from qstate_nb.races.search import Position
+from qstate_nb.races.schedules import Choice, is_start
+from qstate_nb.races.search import Graph, Position
 from qstate_nb.races.world import Root, World
 
 Chooser = Callable[[list[Choice]], Choice]
@@ -31,14 +30,15 @@ class RealRun:
         is_stuck: whether a sync task comes neither to an op nor to its end.
     """
 
-    def __init__(self, program: Program, starts: Sequence[bool]) -> None:
+    def __init__(self, graph: Graph) -> None:
         """Begin.
 
         Args:
-            starts: for each task, whether its start is a step of its own.
+            graph: says how tasks start, and whether it is a step that one has slept.
         """
-        self.program = program
-        self.world = World(program.contents)
+        self.program = program = graph.program
+        starts = [is_start(graph.automata.nodes[number]) for number in graph.start[1:]]
+        self.world = World(program.contents, time_passes=not graph.is_timed)
         self.schedule: list[Choice] = []
         self.preemptions = 0
         self._last: tuple[int, int] | None = None
@@ -66,14 +66,15 @@ class RealRun:
                 cycle = None if self._can_open(gate) else self._cycle(gate)
                 if cycle:
                     found.append((Choice(root.index, number, gives_up=True), DeadlockError(cycle)))
-        return sorted(found or self._times(), key=lambda each: each[0])
+        waiting = [root for root in self.world.roots if root.gates and root.clock.next() is not None]
+        first = min((root.clock.next() or 0 for root in waiting), default=None)
+        due = [] if found else [root for root in waiting if root.clock.next() == first]
+        due += [root for root in self.world.roots if root.is_asleep]
+        found += [(Choice(root.index, len(root.gates)), None) for root in due]
+        return sorted(found or self._limits(), key=lambda each: each[0])
 
-    def _times(self) -> list[tuple[Choice, BaseException | None]]:
-        """As nobody can go on: the next timers, or else the limits of sync transactions."""
-        alarms = [(root.clock.next(), root) for root in self.world.roots if root.gates]
-        first = min((alarm for alarm, _ in alarms if alarm is not None), default=None)
-        if first is not None:
-            return [(Choice(root.index, len(root.gates)), None) for alarm, root in alarms if alarm == first]
+    def _limits(self) -> list[tuple[Choice, BaseException | None]]:
+        """As nobody can go on: the limits of sync transactions."""
         limited = [
             Choice(root.index, number, gives_up=True)
             for root in self.world.roots
@@ -176,7 +177,7 @@ class RealRun:
 
     def _end_node(self, automata: Automata, root: Root) -> Node:
         node = automata.new_node(root.template, None, 0)
-        node.is_done = root.is_done and not root.gates
+        node.is_done = root.is_done and not root.gates and not root.is_asleep
         node.result, node.error = root.result, root.error
         if not node.is_done:
             node.note = "waits: " + " and ".join(f"{gate.name} {gate.place}" for gate in root.gates)

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qstate_nb.app.inline import InlineApp, stand_in
 from qstate_nb.app.output import capture, release
+from qstate_nb.core.binding import Injection
 from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.core.keys import StateKey
@@ -36,6 +38,14 @@ current_root: ContextVar[Root | None] = ContextVar("qstate_nb.races.current_root
 
 _PATIENCE = 1.0
 """Seconds that a thread may run between two gates, in a replay, before it counts as stuck."""
+
+
+class Limit(Exception):  # noqa: N818 - it is no error
+    """The search was ended before its end."""
+
+
+class Cut(BaseException):
+    """Ends a task that makes no op, when the time is over."""
 
 
 class Unwind(BaseException):
@@ -59,7 +69,7 @@ class Root:
     """One explored task in a world.
 
     Attributes:
-        gates: where it stands, in the order in which its asyncio tasks were made.
+        gates: where it stands.
         is_done: whether its function has ended.
         result, error: how.
         output: what it has printed, with the number of the step in which it did.
@@ -76,14 +86,23 @@ class Root:
         self.clock = Clock()
         self.children: dict[asyncio.Task[Any], int] = {}
         self.waits = 0  # for conditions
+        self.ticks = 0  # timers in a row
         self.context: Context = contextvars.copy_context()
         self.context.run(self._enter)
         self.arrival = threading.Event()
         self.thread: threading.Thread | None = None
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it waits for time alone; what it leaves behind may sleep only so often."""
+        limit = _TICKS_AFTER_END if self.is_done else _MOST_TICKS
+        is_idle = not self.gates and self.ticks <= limit and not self.world.loop.is_endless
+        return is_idle and self.clock.next() is not None
+
     def _enter(self) -> None:
         current_root.set(self)
         current_clock.set(self.clock)
+        stand_in.set(self.world.twin)
         current_actor.set(Actor(self.template.name, self.index + 1))
 
     def call(self) -> None:
@@ -117,6 +136,7 @@ class World:
     Args:
         contents: what is in the State in the beginning.
         observer: hears of what happens, if a task runs alone.
+        time_passes: whether a root that only sleeps goes on at once; else somebody has to let it.
 
     Attributes:
         foreign: the buckets that others hold, in a world with one root.
@@ -125,15 +145,17 @@ class World:
         is_over: whether nothing may happen any more.
     """
 
-    def __init__(self, contents: Contents, observer: Observer | None = None) -> None:
+    def __init__(self, contents: Contents, observer: Observer | None = None, *, time_passes: bool = True) -> None:
         self.contents = contents
+        self.time_passes = time_passes
         self.observer = observer
         self.foreign: set[StateKey] = set()
         self.store_number = contents.start
         self.buckets: list[Bucket] = []
         self.primitives: dict[Primitive, Any] = {}
         self.registry = GatedRegistry(self)
-        self.apps: dict[Any, Any] = {}  # for `Template`
+        self.plans: dict[Template, Injection] = {}
+        self._twins: dict[InlineApp, InlineApp] = {}
         self.loop = VirtualLoop(self._new_task, self.refused)
         self.roots: list[Root] = []
         self.problem: OutOfScopeError | None = None
@@ -159,6 +181,15 @@ class World:
             yield
         finally:
             release(self)
+
+    def twin(self, app: InlineApp) -> InlineApp:
+        """The app that stands in for another one in this world; ops take no time here, so there is no limit of it."""
+        if app.plugin.registry is self.registry:
+            return app
+        made = self._twins.get(app)
+        if made is None:
+            made = self._twins[app] = app.twin(self.registry, limits_time=False)
+        return made
 
     def refused(self, problem: OutOfScopeError) -> OutOfScopeError:
         """Note a problem; it ends the exploration even if the task catches it."""
@@ -254,18 +285,23 @@ class World:
             return
         with guarded(root):
             self.loop.run()
-            passed = 0
-            while not root.gates and root.clock.next() is not None and not self.loop.is_endless:
-                self.loop.run(root.clock.advance())
-                passed += 1
-                self.loop.is_endless = self.loop.is_endless or passed > _MOST_TIMERS
-        root.gates.sort(key=lambda gate: gate.child)
+            while self.time_passes and root.is_asleep:
+                self._pass(root)
+        if root.gates:
+            root.ticks = 0
+            if len(root.gates) > 1:
+                root.gates.sort(key=lambda gate: gate.order)
 
     def pass_time(self, root: Root) -> None:
-        """Let the next timer of a root end, though some of it is at gates."""
+        """Let the next timer of a root end."""
         with guarded(root):
-            self.loop.run(root.clock.advance())
+            self._pass(root)
         self.settle(root)
+
+    def _pass(self, root: Root) -> None:
+        root.ticks += 1
+        self.loop.run(root.clock.advance())
+        self.loop.is_endless = self.loop.is_endless or root.ticks > _MOST_TICKS
 
     def arrive(self, gate: Gate) -> bool:
         """Somebody is at a gate; tells whether it is open already."""
@@ -286,6 +322,13 @@ class World:
         if root is not None:
             root.children[task] = len(root.children)
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether nothing of its tasks is left."""
+        return not self.loop.is_endless and all(
+            root.is_done and not root.gates and all(task.done() for task in root.children) for root in self.roots
+        )
+
     def end(self) -> None:
         """End what has not ended, at its gates."""
         self.is_over = True
@@ -304,7 +347,11 @@ class World:
             self.loop.run()
 
 
-_MOST_TIMERS = 2_000
+_MOST_TICKS = 2_000
+"""Timers in a row, with no op in between, that are an endless loop."""
+
+_TICKS_AFTER_END = 50
+"""Timers of what a task leaves behind that are waited for, if it does no op."""
 
 
 async def wait_for_primitive(model: Primitive, name: str, op: Op, *args: Any) -> Any:

@@ -138,7 +138,7 @@ def edges_per_second(found: Exploration) -> float:
 
     def searched_again() -> Graph:
         graph = Graph(found.program, found.graph.automata)
-        count(graph, lambda _: None)
+        count(graph, lambda _, __: None)
         return graph
 
     seconds, graph = found.inside(lambda: best(searched_again))

@@ -10,7 +10,7 @@ from typing import Any
 from qstate_nb.races.canonical import canonical
 from qstate_nb.races.exploration import Exploration
 from qstate_nb.races.outcomes import Outcome
-from qstate_nb.races.schedules import Choice, is_start
+from qstate_nb.races.schedules import Choice
 from qstate_nb.races.together import RealRun
 
 
@@ -47,8 +47,7 @@ def all_schedules(exploration: Exploration, most: int) -> Found:
 def _run(exploration: Exploration, prefix: list[Choice], prefixes: list[list[Choice]], found: Found) -> None:
     """Run one schedule to its end, and note those that go another way after *prefix*."""
     graph = exploration.graph
-    nodes = graph.automata.nodes
-    run = RealRun(exploration.program, [is_start(nodes[number]) for number in graph.start[1:]])
+    run = RealRun(graph)
     while choices := run.choices():
         done = len(run.schedule)
         if done < len(prefix):

@@ -450,7 +450,7 @@ async def uses_another_state(box: Box) -> None:
 
 
 def test_a_state_object_made_elsewhere_is_refused() -> None:
-    with pytest.raises(OutOfScopeError, match=r"uses real, a State object .* declare a parameter: state: Box"):
+    with pytest.raises(OutOfScopeError, match=r"uses real, a Box object .* declare a parameter: state: Box"):
         explore(uses_another_state)
     assert apart.registry.seq == 0
 

@@ -139,7 +139,7 @@ def test_a_check_can_assert() -> None:
         return True
 
     found = explore(deposit, n=2, check=check, state={"Account": {"balance": 90}})
-    assert [outcome.reason for outcome in found.outcomes] == ["the check says: too little", ""]
+    assert [outcome.reason.startswith("the check says: too little") for outcome in found.outcomes] == [True, False]
 
 
 def test_a_check_that_fails_otherwise_is_said_so() -> None:
@@ -269,25 +269,31 @@ def test_an_interrupt_keeps_what_was_found() -> None:
 
 # Wrong arguments
 
+anything: Any = explore
+adds_anything: Any = adds
+
 
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        (lambda: explore(), r"nothing to explore; give a task: explore\(deposit, n=2\)"),
-        (lambda: explore(3), "3 is no task"),
-        (lambda: explore(deposit, n=0), "n must be how many of each task run at once, 1 or more, not 0"),
-        (lambda: explore(deposit, n="2"), "n must be .* not '2'"),
-        (lambda: explore(withdraw), r"task 'withdraw': missing a required argument: 'amount'.*withdraw\.bind"),
-        (lambda: explore(functools.partial(adds, x=1)), "task 'adds': got an unexpected keyword argument 'x'"),
+        (lambda: anything(), r"nothing to explore; give a task: explore\(deposit, n=2\)"),
+        (lambda: anything(3), "3 is no task"),
+        (lambda: anything(deposit, n=0), "n must be how many of each task run at once, 1 or more, not 0"),
+        (lambda: anything(deposit, n="2"), "n must be .* not '2'"),
+        (lambda: anything(withdraw), r"task 'withdraw': missing a required argument: 'amount'.*withdraw\.bind"),
+        (
+            lambda: anything(functools.partial(adds_anything, x=1)),
+            "task 'adds': got an unexpected keyword argument 'x'",
+        ),
         (lambda: withdraw.bind(sum=1), r"got an unexpected keyword argument 'sum'; it is withdraw\(amount: int\)"),
-        (lambda: explore(deposit, state=[1]), r"state must be a dict such as .* not \[1\]"),
-        (lambda: explore(deposit, state={"Account": 1}), r"state\['Account'\] must be a dict of fields, not 1"),
-        (lambda: explore(deposit, max_states=0), "max_states must be a number, at least 1, not 0"),
-        (lambda: explore(deposit, max_ops="x"), "max_ops must be a number, at least 1, not 'x'"),
-        (lambda: explore(deposit, max_seconds=None), "max_seconds must be a number, at least 0, not None"),
-        (lambda: explore(deposit, preemptions=-1), "preemptions must be a number, at least 0, not -1"),
-        (lambda: explore(deposit, equal=3), "equal must be a function, or a dict of such, not 3"),
-        (lambda: explore(deposit, check=3), "check must be a function of the State, not 3"),
+        (lambda: anything(deposit, state=[1]), r"state must be a dict such as .* not \[1\]"),
+        (lambda: anything(deposit, state={"Account": 1}), r"state\['Account'\] must be a dict of fields, not 1"),
+        (lambda: anything(deposit, max_states=0), "max_states must be a number, at least 1, not 0"),
+        (lambda: anything(deposit, max_ops="x"), "max_ops must be a number, at least 1, not 'x'"),
+        (lambda: anything(deposit, max_seconds=None), "max_seconds must be a number, at least 0, not None"),
+        (lambda: anything(deposit, preemptions=-1), "preemptions must be a number, at least 0, not -1"),
+        (lambda: anything(deposit, equal=3), "equal must be a function, or a dict of such, not 3"),
+        (lambda: anything(deposit, check=3), "check must be a function of the State, not 3"),
     ],
 )
 def test_wrong_arguments_are_said_to_be_wrong(call: Callable[[], Any], problem: str) -> None:
