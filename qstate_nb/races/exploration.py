@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from qstate_nb.races.schedules import Choice, Replayer, Walker, WalkStep, parse_
 from qstate_nb.races.search import Graph, Position, Reach
 from qstate_nb.races.stepping import Stepper
 from qstate_nb.races.timeline import Timeline
-from qstate_nb.races.world import Limit
+from qstate_nb.races.world import Limit, close_generator
 
 T = TypeVar("T")
 
@@ -148,6 +149,7 @@ class Exploration:
             return run_apart(lambda: self._closing(function), budget)
 
     def _closing(self, function: Callable[[], T]) -> T:
+        sys.set_asyncgen_hooks(finalizer=close_generator)  # of this thread
         try:
             return function()
         finally:

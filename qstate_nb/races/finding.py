@@ -13,12 +13,13 @@ from qstate_nb.races.independence import conflicts
 from qstate_nb.races.limits import Budget
 from qstate_nb.races.program import Program
 from qstate_nb.races.sampling import bounded_count, guarantee, priority_schedule
-from qstate_nb.races.schedules import Choice, Replayer, concrete, random_schedule, walk
+from qstate_nb.races.schedules import Choice, Replayer, WalkStep, concrete, random_walk, walk
 from qstate_nb.races.search import Graph, Position, Timed, count, fewest_preemptions, serial_ends
 from qstate_nb.races.together import RealRun
 from qstate_nb.races.world import Limit
 
 _RANDOM_REPLAYS = 50
+_FEW_REPLAYS = 10  # where no op matters to another task's
 _PRIORITY_RUNS = 1_000
 _PRIORITY_SECONDS = 1.0
 _DEPTH = 3
@@ -170,9 +171,9 @@ class Finder:
         self.budget.extend()
         replayer = Replayer(graph)
         try:
-            for schedule in self._schedules(graph):
+            for steps in self._schedules(graph):
                 self._check()
-                replayer.run(list(walk(graph, schedule)))
+                replayer.run(steps)
         except Limit:
             self.complete = False
             self.notes.append(f"not all examples were run for real: {self.budget.reason}")
@@ -183,13 +184,14 @@ class Finder:
         finally:
             self.replays = replayer.runs
 
-    def _schedules(self, graph: Graph) -> Iterator[list[Choice]]:
-        """The schedules to run for real: of each end, and random ones."""
-        yield from [example.schedule for example in self.examples.values()]
+    def _schedules(self, graph: Graph) -> Iterator[list[WalkStep]]:
+        """The steps of the schedules to run for real: of each end, and random ones."""
+        yield from (list(walk(graph, example.schedule)) for example in list(self.examples.values()))
         chooser = random.Random(self._seed)
         total = sum(self.ends.values()) or _RANDOM_REPLAYS
-        for _ in range(min(_RANDOM_REPLAYS, total)):
-            yield random_schedule(graph, chooser)
+        many = _RANDOM_REPLAYS if conflicts(graph) else _FEW_REPLAYS
+        for _ in range(min(many, total)):
+            yield random_walk(graph, chooser)
 
     def _run_for_real(self, graph: Graph) -> None:
         """Let random runs of all tasks together say what the ends are, as tasks can't be run alone.

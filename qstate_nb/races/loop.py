@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any, NoReturn
 
@@ -81,8 +80,6 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         ready = self._ready
         if first is not None:
             ready.append(first)
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=self._close_generator)
         asyncio._set_running_loop(self)
         try:
             for _ in range(MAX_CALLBACKS):
@@ -95,12 +92,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         except (SystemExit, KeyboardInterrupt):  # a task's own; the asyncio task has it as its exception
             self.run()
         finally:
-            sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(None)
-
-    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Run what an async generator does in the end, when it is left before that."""
-        self.create_task(generator.aclose())
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None

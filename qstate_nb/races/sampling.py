@@ -59,7 +59,7 @@ def priority_schedule(graph: Graph, chooser: random.Random, depth: int, length: 
     chooser.shuffle(priorities)
     changes = {chooser.randrange(length) for _ in range(depth - 1)}
     schedule: list[Choice] = []
-    while choices := [choice for choice, _ in walker.choices()]:
+    while choices := list(walker.choices()):
         choice = max(choices, key=lambda each: priorities[each.task])
         if len(schedule) in changes:
             priorities[choice.task] = min(priorities) - 1

@@ -49,7 +49,6 @@ class _Here(threading.local):
 
 _here = _Here()
 _lock = threading.Lock()
-_is_hooked = False
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
@@ -77,24 +76,38 @@ def _is_reader() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def guarded(root: Root) -> Iterator[None]:
-    """Refuse, in this thread, what a task must not do."""
-    global _is_hooked
-    if not _is_hooked:
-        with _lock:
-            if not _is_hooked:
-                sys.addaudithook(_audit)  # it can't be taken out again
-                _is_hooked = True
-    ident = threading.get_ident()
-    outer, _here.root = _here.root, root
-    _running[ident] = root.template.name
-    try:
-        yield
-    finally:
-        _here.root = outer
-        if outer is None:
-            _running.pop(ident, None)
+class guarded:  # noqa: N801 - it is used as a function; a generator would cost three times as much
+    """Refuse, in this thread, what a task must not do, while the block runs.
+
+    Args:
+        root: the task.
+    """
+
+    __slots__ = ("_outer", "_root")
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        if not _hooked:
+            _hook()
+
+    def __enter__(self) -> None:
+        self._outer, _here.root = _here.root, self._root
+        _running[threading.get_ident()] = self._root.template.name
+
+    def __exit__(self, *_: object) -> None:
+        _here.root = self._outer
+        if self._outer is None:
+            _running.pop(threading.get_ident(), None)
+
+
+_hooked: list[object] = []
+
+
+def _hook() -> None:
+    with _lock:
+        if not _hooked:
+            sys.addaudithook(_audit)  # it can't be taken out again
+            _hooked.append(_audit)
 
 
 _running: dict[int, str] = {}

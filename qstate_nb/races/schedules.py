@@ -128,6 +128,8 @@ class Walker:
         self.store = graph.start[0]
         self.at = list(graph.start[1:])
         self._last: tuple[int, int] | None = None
+        self._made = 0
+        self._choices: dict[Choice, BaseException | None] | None = None
 
     @property
     def position(self) -> Position:
@@ -138,16 +140,16 @@ class Walker:
             position += sorted(at for at, group in zip(self.at, groups, strict=True) if group == first)
         return tuple(position)
 
-    def choices(self) -> list[tuple[Choice, BaseException | None]]:
-        """What can happen next; with what is raised there, if something is given up."""
-        position = (self.store, *self.at)
-        nodes = self.graph.automata.nodes
-        found = []
-        for _, move in self.graph.moves_of_each(position):
-            node = nodes[position[move.slot]]
-            found.append((Choice(move.slot - 1, move.gate, move.error is not None), move.error))
-            assert node.pendings
-        return sorted(found, key=lambda each: each[0])
+    def choices(self) -> dict[Choice, BaseException | None]:
+        """What can happen next, in order; with what is raised there, if something is given up."""
+        if self._choices is None:
+            self._choices = self._find_choices()
+        return self._choices
+
+    def _find_choices(self) -> dict[Choice, BaseException | None]:
+        moves = self.graph.moves_of_each((self.store, *self.at))
+        found = [(Choice(move.slot - 1, move.gate, move.error is not None), move.error) for _, move in moves]
+        return dict(sorted(found, key=lambda each: each[0]))
 
     def take(self, choice: Choice) -> WalkStep:
         """Make a step.
@@ -156,9 +158,14 @@ class Walker:
             ScheduleMismatch: it can't be made now.
         """
         nodes = self.graph.automata.nodes
-        possible = dict(self.choices())
+        possible = self.choices()
         if choice not in possible:
-            raise ScheduleMismatch(f"step {choice.task}.{choice.gate} can't be made there; explore again")
+            labels = self.graph.program.labels
+            who = labels[choice.task] if choice.task < len(labels) else f"task number {choice.task}"
+            can = ", ".join(dict.fromkeys(labels[each.task] for each in possible)) or "nobody"
+            raise ScheduleMismatch(
+                f"step {self._made + 1} of the schedule can't be made by {who}; {can} can go on there"
+            )
         node = nodes[self.at[choice.task]]
         pending = node.pendings[choice.gate]
         foreign = 0
@@ -179,6 +186,8 @@ class Walker:
             is_switch=is_switch,
         )
         self._last = control
+        self._made += 1
+        self._choices = None
         self.store, self.at[choice.task] = moved[0], moved[1].number
         return step
 
@@ -198,17 +207,13 @@ def walk(graph: Graph, choices: Sequence[Choice]) -> Iterator[WalkStep]:
         yield walker.take(choice)
 
 
-def random_schedule(graph: Graph, chooser: random.Random) -> list[Choice]:
-    """A schedule in which each step is chosen among those that are possible, each as likely."""
+def random_walk(graph: Graph, chooser: random.Random) -> list[WalkStep]:
+    """The steps of a schedule in which each is chosen among those that are possible, each as likely."""
     walker = Walker(graph)
-    schedule: list[Choice] = []
-    while True:
-        choices = walker.choices()
-        if not choices:
-            return schedule
-        choice = chooser.choice(choices)[0]
-        walker.take(choice)
-        schedule.append(choice)
+    steps = []
+    while choices := list(walker.choices()):
+        steps.append(walker.take(chooser.choice(choices)))
+    return steps
 
 
 class Replayer:
@@ -221,6 +226,7 @@ class Replayer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.runs = 0
+        self._spare: World | None = None
 
     def run(self, steps: Sequence[WalkStep]) -> list[tuple[int, int, str]]:
         """Run a schedule, and compare each step with what the automata told.
@@ -233,7 +239,10 @@ class Replayer:
         """
         self.runs += 1
         graph = self.graph
-        world = World(graph.contents, time_passes=not graph.is_timed)
+        world = self._spare or World(graph.contents, time_passes=not graph.is_timed)
+        self._spare = None
+        world.load(graph.contents.start, set())
+        world.roots, world.output = [], []
         with world.capturing():
             roots = [world.add(template) for template in graph.program.templates]
         try:
@@ -249,7 +258,10 @@ class Replayer:
                 "means than State"
             ) from None
         finally:
-            world.end()
+            if world.is_reusable:
+                self._spare = world
+            else:
+                world.end()
             if world.problem is not None:
                 raise world.problem
         return world.output

@@ -55,7 +55,7 @@ class Stepper:
 
     def _walk(self) -> None:
         self._walker, self._steps = self.exploration.walker(self._chosen)
-        self._next = [choice for choice, _ in self.exploration.inside(self._walker.choices)]
+        self._next = list(self.exploration.inside(self._walker.choices))
 
     @property
     def choices(self) -> list[Possible]:

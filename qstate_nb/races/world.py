@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -89,8 +89,8 @@ class Root:
         self.ticks = 0  # timers in a row
         self.context: Context = contextvars.copy_context()
         self.context.run(self._enter)
-        self.arrival = threading.Event()
-        self.thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None  # of a sync task that runs with others
+        self.arrival: threading.Event
 
     @property
     def is_asleep(self) -> bool:
@@ -256,6 +256,7 @@ class World:
         elif self.observer is not None:
             root.context.run(root.call)
         else:
+            root.arrival = threading.Event()
             root.thread = threading.Thread(target=root.context.run, args=(self._run_in_thread, root), daemon=True)
             root.thread.start()
             self.settle(root)
@@ -352,6 +353,13 @@ _MOST_TICKS = 2_000
 
 _TICKS_AFTER_END = 50
 """Timers of what a task leaves behind that are waited for, if it does no op."""
+
+
+def close_generator(generator: AsyncGenerator[Any, Any]) -> None:
+    """Run what an async generator does in the end, when it is left before that; as asyncio does."""
+    root = current_root.get()
+    if root is not None:
+        root.world.loop.create_task(generator.aclose())
 
 
 async def wait_for_primitive(model: Primitive, name: str, op: Op, *args: Any) -> Any:
