@@ -9,7 +9,7 @@ from qstate_nb.core.formats import one_line, short_text
 from qstate_nb.notebook.render import escape
 from qstate_nb.races.timeline import Shown, Timeline, change_text
 
-_ROW, _TOP, _LANE, _STATE, _MARGIN = 36, 34, 230, 440, 14
+_ROW, _TOP, _LANE, _STATE, _MARGIN = 42, 34, 230, 440, 14
 _MOST_STEPS = 200
 _FONT = "font-family:var(--jp-code-font-family,monospace);font-size:12px"
 _TEXT = f"fill:var(--jp-ui-font-color1,#333);{_FONT}"
@@ -35,10 +35,10 @@ def swimlanes(timeline: Timeline) -> str:
     if len(timeline.steps) > len(steps):
         rest = f"… {len(timeline.steps) - len(steps):,} more steps"
         parts.append(f'<text x="{_MARGIN}" y="{height - 8}" style="{_QUIET}">{rest}</text>')
-    title = f"{len(timeline.steps)} steps of {', '.join(map(one_line, timeline.labels))}"
+    title = f"a schedule of {len(timeline.steps)} steps"
     return (
-        f'<svg class="qstate-lanes" xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<svg class="qstate-lanes" width="{width}" height="{height}" '
+        f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
         f"{''.join(parts)}</svg>"
     )
 
@@ -119,6 +119,6 @@ def _decisive(step: Shown, lanes: int) -> str:
     return (
         f'<line x1="{_MARGIN}" y1="{y}" x2="{x + _STATE - 2 * _MARGIN}" y2="{y}" '
         f'style="stroke:{_WARN};stroke-width:2;stroke-dasharray:6 3"/>'
-        f'<text x="{x}" y="{y - 2}" style="fill:{_WARN};{_FONT}">'
+        f'<text x="{x + _STATE - 2 * _MARGIN}" y="{y - 3}" text-anchor="end" style="fill:{_WARN};{_FONT}">'
         "from here on, only bad outcomes</text>"
     )

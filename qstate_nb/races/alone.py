@@ -146,7 +146,7 @@ class Alone:
         node = Node(-1, self.root.template, self._came_by, before.depth + counts)
         root = self.root
         node.pendings = [self._pending(gate) for gate in root.gates]
-        node.is_asleep = root.is_asleep
+        node.is_asleep, node.has_ended = root.is_asleep, root.is_done
         node.is_done = root.is_done and not root.gates and not node.is_asleep
         node.result, node.error = root.result, root.error
         for bucket in self.world.buckets:

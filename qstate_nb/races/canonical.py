@@ -57,7 +57,7 @@ def _content(value: Any, around: tuple[int, ...]) -> list[Hashable] | None:
         return [bytes(value)]
     if not _is_all_python(cls):  # such as a subclass of int, or a function
         return [value] if _compares(cls) else None
-    is_bare = cls.__init__ is object.__init__ and not _slots(cls) and not vars(value)
+    is_bare = cls.__init__ is object.__init__ and not _slots(cls) and not getattr(value, "__dict__", {})
     return None if is_bare else []
 
 

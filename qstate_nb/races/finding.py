@@ -20,6 +20,7 @@ from qstate_nb.races.world import Limit
 
 _RANDOM_REPLAYS = 50
 _FEW_REPLAYS = 10  # where no op matters to another task's
+_COUNTING = 0.7  # of the time; the rest is for what can be said if that is too little
 _PRIORITY_RUNS = 1_000
 _PRIORITY_SECONDS = 1.0
 _DEPTH = 3
@@ -106,6 +107,7 @@ class Finder:
 
     def _count(self, graph: Graph) -> None:
         budget, most = self.budget, self.budget.limits.preemptions
+        budget.extend(part=_COUNTING)
         try:
             if most is None:
                 self.ends = count(graph, budget.check)

@@ -67,6 +67,7 @@ class Budget:
         self.is_interrupted = False
         self._most = limits.max_states
         self._began = time.monotonic()
+        self._part = 1.0
 
     def check(self, states: int = 0, known: int = 0) -> None:
         """Go on, if it may.
@@ -81,8 +82,8 @@ class Budget:
         self.states += states
         if self.is_interrupted:
             self.reason = "it was interrupted"
-        elif self.late > 0:
-            self.reason = self.reason or f"max_seconds={self.limits.max_seconds:g} is over"
+        elif self.late > (self._part - 1) * self.limits.max_seconds:
+            self.reason = self.reason or f"max_seconds={self.limits.max_seconds:g} is too little"
         elif self.states + known > self._most:
             self.reason = f"there are more than max_states={self.limits.max_states:,} positions"
         else:
@@ -94,9 +95,15 @@ class Budget:
         """Seconds since the time was over."""
         return time.monotonic() - self._began - self.limits.max_seconds
 
-    def extend(self, most: int | None = None) -> None:
-        """Allow positions again, for another way to search: as many as before, or *most*."""
+    def extend(self, most: int | None = None, *, part: float = 1.0) -> None:
+        """Begin another way to search.
+
+        Args:
+            most: positions, by default as many as the limit is.
+            part: of all the time, after which it ends.
+        """
         self.states = 0
+        self._part = part
         self._most = self.limits.max_states if most is None else min(most, self.limits.max_states)
 
 

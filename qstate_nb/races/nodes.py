@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qstate_nb.core.fields import Rules
-from qstate_nb.core.formats import message, short
+from qstate_nb.core.formats import message, printable, short
 from qstate_nb.races.primitives import Op, Primitive
 
 if TYPE_CHECKING:
@@ -73,14 +73,15 @@ class Node:
         is_done, result, error: whether and how it has ended.
         alarm: when the next timer ends, if there is one.
         is_asleep: whether it waits for that alone.
+        has_ended: whether its function has, be it that it left something behind.
         depth: ops up to here.
         note: why it doesn't go on, if it has not ended and has no gates.
         targets: (pending, outcome) → what it did, and the node where it came to.
     """
 
     __slots__ = (
-        *("alarm", "back", "depth", "error", "held", "is_asleep", "is_done", "mask", "note", "number", "pendings"),
-        *("result", "targets", "template", "urgent"),
+        *("alarm", "back", "depth", "error", "has_ended", "held", "is_asleep", "is_done", "mask", "note", "number"),
+        *("pendings", "result", "targets", "template", "urgent"),
     )
 
     def __init__(self, number: int, template: Template, back: tuple[Node, Step] | None, depth: int) -> None:
@@ -97,6 +98,7 @@ class Node:
         self.error: BaseException | None = None
         self.alarm: float | None = None
         self.is_asleep = False
+        self.has_ended = False
         self.note = ""
         self.targets: dict[tuple[int, int], tuple[tuple[Effect, ...], Node]] = {}
 
@@ -131,7 +133,7 @@ def describe(pending: Pending) -> str:
     if pending.kind != "op":
         return f"{pending.name} {place}{f' {short(args[0], 40)}' if args else ''}"
     if pending.name == "update":
-        return f"update {place} {', '.join(f'{key}={short(value, 40)}' for key, value in args[0].items())}"
-    where = f"{place}.{args[0]}" if args else place
+        return f"update {place} {', '.join(f'{printable(key)}={short(value, 40)}' for key, value in args[0].items())}"
+    where = f"{place}.{printable(str(args[0]))}" if args else place
     sign = {"increment": "by ", "append": ""}.get(pending.name, "= ")
     return f"{pending.name} {where}{''.join(f' {sign}{short(value, 40)}' for value in args[1:])}"

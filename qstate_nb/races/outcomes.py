@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeAlias
 
-from qstate_nb.core.formats import message, short
+from qstate_nb.core.formats import message, printable, short
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import ArgumentError, DeadlockError
 from qstate_nb.races.canonical import canonical, error_key
@@ -73,7 +73,7 @@ class Outcome:
     def state_text(self) -> str:
         """The State, as ``Account.balance = 100``."""
         found = [
-            f"{name}.{key} = {short(value, 60)}"
+            f"{name}.{printable(key)} = {short(value, 60)}"
             for name, fields in self.state.items()
             for key, value in fields.items()
         ]

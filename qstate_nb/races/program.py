@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dis
 import functools
 import hashlib
 import inspect
@@ -283,9 +284,12 @@ def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         yield "", function.__wrapped__
 
 
-def _names(code: types.CodeType) -> set[str]:
+@functools.cache
+def _names(code: types.CodeType) -> frozenset[str]:
+    """The global names that code uses, and the code inside it."""
+    mine = [step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
     inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return {*code.co_names}.union(*map(_names, inner))
+    return frozenset(mine).union(*map(_names, inner))
 
 
 _MOST_ITEMS = 100

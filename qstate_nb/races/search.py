@@ -148,7 +148,7 @@ class Graph:
 
     def woken(self, store: int, node: Node) -> tuple[int, Node]:
         """Let a task that only sleeps go on at once, if that is no step."""
-        while node.is_asleep and not self.is_timed:
+        while node.is_asleep and (node.has_ended or not self.is_timed):
             moved = self.automata.moved(node, 0, store, 0)
             assert moved is not None
             store, node = moved

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qstate_nb.core.diff import arrow
-from qstate_nb.core.formats import one_line, short
+from qstate_nb.core.formats import one_line, printable, short
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.races.nodes import describe
@@ -243,7 +243,7 @@ def _mermaid(text: str) -> str:
 def change_text(change: tuple[StateKey, str, Any, Any]) -> str:
     """A change as ``Account.balance: 100 → 120``."""
     place, field, before, after = change
-    return f"{place}.{field}: {arrow(before, after)}"
+    return f"{place}.{printable(field)}: {arrow(before, after)}"
 
 
 def _ending(timeline: Timeline) -> list[str]:

@@ -286,7 +286,7 @@ class World:
             return
         with guarded(root):
             self.loop.run()
-            while self.time_passes and root.is_asleep:
+            while root.is_asleep and (self.time_passes or (root.is_done and self.observer is None)):
                 self._pass(root)
         if root.gates:
             root.ticks = 0

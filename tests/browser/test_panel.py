@@ -246,3 +246,31 @@ def test_scrub_through_the_past_play_it_and_undo(page: Page) -> None:
     expect(notice).to_contain_text("after event 8 of 10")
     time_bar.get_by_role("button", name="Now").click()
     expect(notice).to_have_count(0)
+
+
+def test_explore_races_and_be_the_scheduler(page: Page) -> None:
+    page.get_by_role("tab", name="Races").click()
+    races = page.locator(".qstate-races")
+    races.get_by_label("tasks at once").fill("step1 step2(phone=MARKUP)")
+    races.get_by_role("button", name="Explore").click()
+    expect(races).to_contain_text("MARKUP is no literal")
+
+    races.get_by_label("tasks at once").fill("step1 step2(phone='1')")
+    races.get_by_role("button", name="Explore").click()
+    expect(races.locator(".qstate-outcome").first).to_contain_text("✓ safe")
+    races.get_by_label("check").fill("Signup.step == 2")
+    races.get_by_role("button", name="Explore").click()
+    expect(races.locator(".qstate-outcome").first).to_contain_text("✗ check failed")
+    expect(races.locator("svg.qstate-lanes").first).to_be_visible()
+
+    races.get_by_role("button", name="Step").click()
+    expect(races).to_contain_text("0 steps, 2 outcomes can still come")
+    races.get_by_role("button", name=re.compile("^step1: set Signup.state")).click()
+    races.get_by_role("button", name=re.compile("^step1: update")).click()
+    expect(races).to_contain_text("2 steps, 1 outcome can still come")
+    races.get_by_role("button", name="Back").click()
+    expect(races).to_contain_text("1 step, 2 outcomes can still come")
+    races.get_by_role("button", name="Outcomes").click()
+    expect(races.locator(".qstate-outcome").first).to_contain_text("✗ check failed")
+    page.get_by_role("tab", name="Timeline").click()
+    expect(page.locator(".qstate-time")).to_be_visible()

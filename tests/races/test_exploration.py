@@ -220,7 +220,7 @@ def test_time_is_limited() -> None:
     found = explore(*tasks, max_seconds=1, max_states=10**9)
     assert time.monotonic() - began < 15
     assert not found.complete
-    assert "max_seconds=1 is over" in found.notes[0]
+    assert "max_seconds=1 is too little" in found.notes[0]
 
 
 def hangs(sync: Sync) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from qstate_nb.app import InlineApp
 from qstate_nb.errors import CommandError, QStateError
 from qstate_nb.notebook import races
-from qstate_nb.notebook.arguments import Variables, split
+from qstate_nb.notebook.arguments import split
 from qstate_nb.notebook.render import Paragraph, View
 from qstate_nb.races import Exploration, Stepper
 from qstate_nb.races.stepping import Possible
@@ -64,7 +65,7 @@ class Explorer:
             words = races.joined(split(calls))
             if not words:
                 raise CommandError("name the tasks that run at once, such as: deposit deposit")
-            parsed = [races.parsed_call(self.app, word, lambda text: Variables({}).value(text)) for word in words]
+            parsed = [races.parsed_call(self.app, word, _no_variables) for word in words]
             self._view = races.races(self.app, parsed, check=check.strip() or None, now=now)
             self.found = self._view.data
         except QStateError as error:
@@ -105,3 +106,7 @@ class Explorer:
         if self.is_busy:
             return View([Paragraph("exploring …")]).html
         return self._view.html if self.stepper is None else races.stepper_view(self.stepper).html
+
+
+def _no_variables(text: str) -> NoReturn:
+    raise CommandError(f"{text} is no literal such as 80 or 'text'; the panel knows no variables")
