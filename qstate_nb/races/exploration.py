@@ -11,12 +11,13 @@ from qstate_nb.core.formats import short
 from qstate_nb.errors import ArgumentError, RacesFoundError
 from qstate_nb.races.apart import apart
 from qstate_nb.races.finding import Finder
+from qstate_nb.races.graph import Graph, Position
 from qstate_nb.races.limits import Budget, Limits, run_apart
 from qstate_nb.races.outcomes import SEVERITY, Check, Equal, Judge, Outcome, Verdict
 from qstate_nb.races.program import Program, as_calls
 from qstate_nb.races.report import exploration_text
 from qstate_nb.races.schedules import Choice, Replayer, Walker, WalkStep, parse_id, schedule_id, walk
-from qstate_nb.races.search import Graph, Position, Reach
+from qstate_nb.races.search import Reach
 from qstate_nb.races.stepping import Stepper
 from qstate_nb.races.timeline import Timeline
 from qstate_nb.races.world import Limit, close_generator

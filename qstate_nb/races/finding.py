@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from qstate_nb.errors import HiddenStateError
 from qstate_nb.races.automaton import Automata
+from qstate_nb.races.graph import Graph, Position, Timed
 from qstate_nb.races.independence import conflicts
 from qstate_nb.races.limits import Budget
 from qstate_nb.races.program import Program
 from qstate_nb.races.sampling import bounded_count, guarantee, priority_schedule
 from qstate_nb.races.schedules import Choice, Replayer, WalkStep, concrete, random_walk, walk
-from qstate_nb.races.search import Graph, Position, Timed, count, fewest_preemptions, serial_ends
+from qstate_nb.races.search import count, fewest_preemptions, serial_ends
 from qstate_nb.races.together import RealRun
 from qstate_nb.races.world import Limit
 

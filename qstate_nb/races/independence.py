@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from qstate_nb.races.graph import Graph
 from qstate_nb.races.nodes import Pending
 from qstate_nb.races.program import Template
-from qstate_nb.races.search import Graph
 
 
 class Use(NamedTuple):

@@ -12,9 +12,9 @@ from qstate_nb.core.formats import message, printable, short
 from qstate_nb.core.values import copy_value
 from qstate_nb.errors import ArgumentError, DeadlockError
 from qstate_nb.races.canonical import canonical, error_key
+from qstate_nb.races.graph import Graph, Position
 from qstate_nb.races.nodes import Node
 from qstate_nb.races.program import Template
-from qstate_nb.races.search import Graph, Position
 
 Verdict: TypeAlias = Literal["deadlock", "check failed", "race", "error", "results differ", "unknown", "safe"]
 

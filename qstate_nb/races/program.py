@@ -29,7 +29,7 @@ from qstate_nb.errors import ArgumentError, OutOfScopeError
 from qstate_nb.races.canonical import canonical, text_of
 from qstate_nb.races.contents import Contents
 from qstate_nb.races.primitives import Shared, is_primitive
-from qstate_nb.races.world import condition_token, do_at_once, wait_for_primitive
+from qstate_nb.races.sharing import condition_token, do_at_once, wait_for_primitive
 
 if TYPE_CHECKING:
     from qstate_nb.races.world import World

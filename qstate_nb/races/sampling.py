@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from qstate_nb.races.graph import Graph, Position
 from qstate_nb.races.schedules import Choice, Walker
-from qstate_nb.races.search import Counts, Graph, Position
+from qstate_nb.races.search import Counts
 from qstate_nb.races.world import Limit
 
 

@@ -12,8 +12,8 @@ from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.errors import HiddenStateError, ScheduleMismatch
 from qstate_nb.races.canonical import canonical, error_key
+from qstate_nb.races.graph import Graph, Move, Position
 from qstate_nb.races.nodes import Node, Pending, describe
-from qstate_nb.races.search import Graph, Move, Position
 from qstate_nb.races.world import World
 
 _VERSION = "1"

@@ -13,9 +13,9 @@ from qstate_nb.core.waiting import holders
 from qstate_nb.errors import DeadlockError, Wait
 from qstate_nb.races.automaton import Automata
 from qstate_nb.races.gates import Gate, GatedStore
+from qstate_nb.races.graph import Graph, Position
 from qstate_nb.races.nodes import Node
 from qstate_nb.races.schedules import Choice, is_start
-from qstate_nb.races.search import Graph, Position
 from qstate_nb.races.world import Root, World
 
 Chooser = Callable[[list[Choice]], Choice]

@@ -38,8 +38,9 @@ from benchmarks.measuring import Timer, measure, timer
 
 from qstate_nb import AsyncState
 from qstate_nb.races import Exploration, explore
+from qstate_nb.races.graph import Graph
 from qstate_nb.races.schedules import Replayer, parse_id
-from qstate_nb.races.search import Graph, count
+from qstate_nb.races.search import count
 
 T = TypeVar("T")
 Task: TypeAlias = Callable[["Account"], Coroutine[Any, Any, None]]
