@@ -37,7 +37,7 @@ class Move(NamedTuple):
 
 
 class Timed(Exception):  # noqa: N818 - it is no error
-    """A task waits for others and for time at once; so when others sleep matters, and the search begins anew."""
+    """When a task sleeps matters, so that it has to be a step of its own, and the search begins anew."""
 
 
 class Graph:
@@ -139,15 +139,21 @@ class Graph:
                 following[placed] = following.get(placed, 0) + many * ways
             moves += len(steps)
             slot += many
-        if not moves and (self.special):  # what was learned just now
+        if not moves and self.special:  # what was learned just now
             return self.follow(position, ways, following)
         return moves
 
     def woken(self, store: int, node: Node) -> tuple[int, Node]:
-        """Let a task that only sleeps go on at once, if that is no step."""
+        """Let a task that only sleeps go on at once, if that is no step.
+
+        Raises:
+            Timed: it has to be one, as the first that the task does then is done at once, and others can see that.
+        """
         while node.is_asleep and (node.has_ended or not self.is_timed):
             moved = self.automata.moved(node, 0, store, 0)
             assert moved is not None
+            if not self.is_timed and any(reached.urgent is not None for _, reached in node.targets.values()):
+                raise Timed
             store, node = moved
         return store, node
 

@@ -40,6 +40,26 @@ async def sets_later(box: Box) -> None:
     event.set()
 
 
+async def sleeps_first(box: Box) -> None:
+    await asyncio.sleep(1)
+    event.set()
+
+
+async def waits_for_event(box: Box) -> int:
+    await event.wait()
+    return 1
+
+
+async def sleeps_between(box: Box) -> None:
+    await box.set("x", 1)
+    await asyncio.sleep(1)
+    event.set()
+
+
+async def looks(box: Box) -> tuple[bool, bool]:
+    return bool(await box.get("x")), event.is_set()
+
+
 async def sets_now(box: Box) -> None:
     event.set()
 
@@ -124,6 +144,11 @@ PROGRAMS: dict[str, tuple[tuple[Callable[..., Any], ...], set[Any]]] = {
     "a transaction that nobody else wants": ((wants_transaction, waits_for_op), {"had it"}),
     "a timeout around an op": ((waits_for_op, reads_sleeps_writes), {"done"}),
     "two timeouts, one after the other": ((two_timeouts,), {"late"}),
+    "a sleep, and then what others wait for": ((waits_for_event, sleeps_first), {1}),
+    "what is done after a sleep can be seen": (
+        (looks, sleeps_between),
+        {(False, False), (True, False), (True, True)},
+    ),
     "sleeps alone": ((reads_sleeps_writes, reads_sleeps_writes), {None}),
     "a background task that only sleeps": ((beats, beats), {None}),
 }
