@@ -312,17 +312,17 @@ def _source(function: Any) -> str:
     for name, value in [("", function), *_used_by(function)]:
         code = innermost(value.function) if isinstance(value, Task) else value
         if isinstance(code, types.FunctionType) and (is_users(code.__module__) or not name):
-            found[f"{code.__module__}.{code.__qualname__}"] = _code_text(code)
+            found[f"{code.__module__}.{code.__qualname__}"] = _code_text(code.__code__)
         elif isinstance(code, int | float | str | bytes | None):
             found[name] = text_of(canonical(code))
     return "\n".join(f"{name}: {text}" for name, text in sorted(found.items()))
 
 
-def _code_text(function: types.FunctionType) -> str:
+@functools.lru_cache(1_000)
+def _code_text(code: types.CodeType) -> str:
     try:
-        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
+        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(code))))
     except (OSError, SyntaxError, TypeError):  # no source
-        code = function.__code__
         constants = [const for const in code.co_consts if not isinstance(const, types.CodeType)]
         return f"{code.co_name} {code.co_code.hex()} {constants!r} {code.co_names}"
 

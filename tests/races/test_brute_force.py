@@ -12,9 +12,11 @@ from races.programs import program
 
 from qstate_nb.races import explore
 
-PROGRAMS = 2_200
-PARTS = 22
+PROGRAMS = 2_040
+PARTS = 20
 MOST = 1_000
+SIZES = ((2, 6), (2, 6), (2, 6), (2, 6), (4, 8))
+"""Ops of a program: from, to."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -23,13 +25,15 @@ def test_outcomes_counts_and_fewest_preemptions_are_those_of_brute_force(part: i
     compared = 0
     for seed in range(part * PROGRAMS // PARTS, (part + 1) * PROGRAMS // PARTS):
         compared += _compare(seed)
-    assert compared > 0.95 * PROGRAMS / PARTS
+    assert compared >= 100, "too many programs are too big"
 
 
 def _compare(seed: int) -> bool:
     chooser = random.Random(seed)
     is_async = chooser.random() < 0.75
-    tasks = program(chooser, is_async=is_async, tasks=chooser.choice([1, 2, 2, 3]), ops=chooser.randint(3, 8))
+    tasks = program(
+        chooser, is_async=is_async, tasks=chooser.choice([1, 2, 2, 3]), ops=chooser.randint(*SIZES[seed % 5])
+    )
     found = explore(*tasks, max_seconds=60)
     assert (found.complete, found.warnings) == (True, []), f"seed {seed}: {found!r}"
     try:

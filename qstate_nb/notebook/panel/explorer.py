@@ -37,7 +37,7 @@ class Explorer:
         self.problem = ""
         self.is_busy = False
         self._lock = threading.Lock()
-        self._view = View([])
+        self._view: View | None = None
 
     def explore(self, calls: str, check: str, *, now: bool) -> threading.Thread | None:
         """Explore calls, as they are typed after ``%qstate races``, in a thread of its own.
@@ -66,8 +66,8 @@ class Explorer:
             if not words:
                 raise CommandError("name the tasks that run at once, such as: deposit deposit")
             parsed = [races.parsed_call(self.app, word, _no_variables) for word in words]
-            self._view = races.races(self.app, parsed, check=check.strip() or None, now=now)
-            self.found = self._view.data
+            view = races.races(self.app, parsed, check=check.strip() or None, now=now)
+            self._view, self.found = view, view.data
         except QStateError as error:
             self.problem = str(error)
         finally:
@@ -105,7 +105,9 @@ class Explorer:
         """What is to be seen."""
         if self.is_busy:
             return View([Paragraph("exploring …")]).html
-        return self._view.html if self.stepper is None else races.stepper_view(self.stepper).html
+        if self.stepper is not None:
+            return races.stepper_view(self.stepper).html
+        return "" if self._view is None else self._view.html
 
 
 def _no_variables(text: str) -> NoReturn:
