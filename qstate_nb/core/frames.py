@@ -43,12 +43,14 @@ class Frame:
         drafts: the buckets that it holds, each with what it has changed.
         blocked: who waits for a bucket in it, or in a frame inside it.
         heir: the transaction that it was opened in and joins, if any.
+        field: what it is about, if it is one op; not set otherwise.
     """
 
     __slots__ = (
-        *("__weakref__", "_record", "actor", "blocked", "drafts", "heir", "op", "outer", "owner", "status"),
+        *("__weakref__", "_record", "actor", "blocked", "drafts", "field", "heir", "op", "outer", "owner", "status"),
         *("store", "waiter", "was_entered"),
     )
+    field: str
 
     def __init__(self, store: MemoryStore, outer: Frame | None, op: str, *, joins: bool) -> None:
         self.store = store

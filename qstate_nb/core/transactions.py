@@ -77,6 +77,7 @@ def mutate(bucket: Bucket, key: str, function: Callable[[Any], Any], default: An
         FieldTypeError: *function* returned an awaitable.
     """
     frame = Frame(bucket.store, current_frame.get(), "mutate", joins=False)
+    frame.field = key
 
     def call() -> Any:
         token = current_frame.set(frame)  # the function may use the same State

@@ -35,10 +35,13 @@ T = TypeVar("T")
 _QUOTED = re.compile(r"[A-Za-z]{0,2}['\"]")
 
 
-def split(line: str) -> list[str]:
+def split(line: str, *, has_calls: bool = False) -> list[str]:
     """The words of a line: separated by blanks, but not inside quotes or brackets, which stay in the word.
 
     A quote counts where a word or a value (after ``=``) starts, and inside brackets; so ``it's`` is a word.
+
+    Args:
+        has_calls: whether a bracket counts also inside a word, as in ``withdraw(amount=80)``.
 
     Raises:
         CommandError: a quote or a bracket is not closed.
@@ -61,7 +64,7 @@ def split(line: str) -> list[str]:
             start = None
         elif char in "'\"" and fresh:
             index = _end_of_quote(line, index)
-        elif char in _BRACKETS and (fresh or char == "{"):
+        elif char in _BRACKETS and (fresh or char == "{" or has_calls):
             closers.append(_BRACKETS[char])
         elif closers and char == closers[-1]:
             closers.pop()
@@ -140,6 +143,14 @@ class Variables:
         if word[:1] in ("(", "[") and _EXPANSION.search(word):
             raise CommandError(f"in {word!r}, write the whole as an expression, such as {{[n, 2]}}, or quote it")
         return Given(text := self.text(word), text)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression.
+
+        Raises:
+            CommandError: a variable is unknown, or it fails.
+        """
+        return self._evaluate(expression, expression)
 
     def text(self, word: str) -> str:
         """A word with its ``$name`` and ``{expr}`` replaced by their text.

@@ -89,7 +89,7 @@ class Line:
         Raises:
             CommandError: it fails.
         """
-        return self._variables.value(f"{{{expression}}}").value
+        return self._variables.evaluate(expression)
 
     def quoted(self, name: str) -> str | None:
         """A text that may be missing, without the quotes around it; nothing in it is expanded."""

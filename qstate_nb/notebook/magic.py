@@ -73,7 +73,7 @@ class QStateMagics(Magics):
     def _execute(self, line: str, names: dict[str, Any]) -> Any:
         """Do what one line says; the result is what a cell shows."""
         stripped = line.strip()
-        words = split(stripped.rstrip(";"))
+        words = split(stripped.rstrip(";"), has_calls=stripped.startswith("races"))
         result = self._command(words, names)
         if stripped.endswith(";"):
             return None
@@ -249,7 +249,7 @@ class QStateMagics(Magics):
 
     def _races(self, given: Line) -> View:
         app, check, output = self.app(given.names), given.quoted("check"), given.variable("o")
-        calls = [races.parsed_call(app, word, given.evaluate) for word in races.joined(given.words("task"))]
+        calls = [races.parsed_call(app, word, given.evaluate) for word in given.words("task")]
         found = races.races(
             app,
             calls,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qstate_nb.app import InlineApp, Task
+from qstate_nb.app import InlineApp
 from qstate_nb.core.formats import message
 from qstate_nb.core.inject import POSITIONAL
+from qstate_nb.core.keys import StateKey, checked_scope
 from qstate_nb.errors import ArgumentError, CommandError
 from qstate_nb.notebook.arguments import Given, convert
 from qstate_nb.notebook.render import Block, Heading, Notice, Paragraph, View, escape
@@ -34,9 +37,8 @@ _QUIET = "color:var(--jp-ui-font-color2,#666)"
 
 def races(
     app: InlineApp,
-    calls: Sequence[tuple[Task, Mapping[str, Any]]],
+    calls: Sequence[functools.partial[Any]],
     *,
-    n: int = 1,
     check: str | None = None,
     names: Mapping[str, Any] | None = None,
     now: bool = False,
@@ -45,33 +47,31 @@ def races(
     """Explore calls that run concurrently, and show each outcome. Its `View.data` is the `Exploration`.
 
     Args:
-        calls: tasks with their arguments.
-        n: how many of each.
+        calls: tasks with their arguments; see `parsed_call`.
         check: an expression that is true for a good State, such as ``Account.balance >= 0``.
         names: variables for it.
         now: whether to begin with a copy of the State as it is; else with none.
         options: of `qstate_nb.races.explore`.
 
     Raises:
-        ArgumentError: there is no call, or an argument is missing.
         CommandError: the check is no expression.
         RaceError: the tasks can't be explored.
     """
-    for task, values in calls:
-        task.arguments(values)
     state = {str(key): app.registry.peek(key) for key in app.registry.keys()} if now else {}
     found = explore(
-        *(functools.partial(task, **values) for task, values in calls),
-        n=n,
+        *calls,
         state={name: fields for name, fields in state.items() if fields},
-        check=None if check is None else checker(check, names or {}),
+        check=None if check is None else checker(check, names or {}, app.registry.names()),
         **options,
     )
     return exploration_view(found)
 
 
-def parsed_call(app: InlineApp, text: str, value: Callable[[str], Any]) -> tuple[Task, dict[str, Any]]:
-    """A call as it is typed: ``deposit``, ``withdraw(amount=80)`` or ``withdraw(80)``.
+_CALL = re.compile(r"""('[^']*'|"[^"]*"|[^(]*)(.*)""", re.DOTALL)
+
+
+def parsed_call(app: InlineApp, text: str, value: Callable[[str], Any]) -> functools.partial[Any]:
+    """A call as it is typed: ``deposit``, ``withdraw(amount=80)`` or ``withdraw(80)``; a name can be quoted.
 
     Args:
         value: evaluates an argument that is no literal.
@@ -79,79 +79,80 @@ def parsed_call(app: InlineApp, text: str, value: Callable[[str], Any]) -> tuple
     Raises:
         CommandError: it is not of that form.
         NotFoundError: no task, or parameter, has that name.
-        ArgumentError: an argument doesn't fit its parameter.
+        ArgumentError: an argument doesn't fit its parameter, or one is missing.
     """
-    name, bracket, _ = text.partition("(")
-    task = app.find(name)
-    if not bracket:
-        return task, {}
-    try:
-        call = ast.parse(f"f{text[len(name) :]}", mode="eval").body
-    except SyntaxError:
-        call = None
-    if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+    match = _CALL.fullmatch(text)
+    assert match is not None
+    task = app.find(match[1][1:-1] if match[1][:1] in ("'", '"') else match[1])
+    call = _parsed(match[2] or "()")
+    if call is None:
         raise CommandError(f"{text!r} is no call of a task, such as {task.name}(amount=80)")
-    positional = [p.name for p in task.parameters if p.kind in POSITIONAL]
-    if len(call.args) > len(positional):
+    names = [p.name for p in task.parameters if p.kind in POSITIONAL]
+    takes_more = any(p.kind is p.VAR_POSITIONAL for p in task.parameters)
+    if len(call.args) > len(names) and not takes_more:
         raise ArgumentError(f"{text!r} has too many arguments; the task is {task.signature}")
-    given = dict(zip(positional, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-    return task, {name: convert(task.parameter(name), _given(node, value), task.name) for name, node in given.items()}
+    given = [*zip(names, call.args, strict=False), *((str(k.arg), k.value) for k in call.keywords)]
+    twice = [name for name, times in Counter(name for name, _ in given).items() if times > 1]
+    if twice:
+        raise ArgumentError(f"{text!r} gives {twice[0]!r} more than once; the task is {task.signature}")
+    values = {name: convert(task.parameter(name), _given(node, value), task.name) for name, node in given}
+    more = [_given(node, value).value for node in call.args[len(names) :]]
+    if more:
+        return functools.partial(task, *(values.pop(name) for name in names), *more, **values)
+    args, kwargs = task.arguments(values)
+    return functools.partial(task, *args, **kwargs)
+
+
+def _parsed(brackets: str) -> ast.Call | None:
+    """The arguments of a call; None if it is none, or has stars."""
+    try:
+        call = ast.parse(f"f{brackets}", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    is_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    if not is_call or not isinstance(call, ast.Call):
+        return None
+    has_stars = any(isinstance(arg, ast.Starred) for arg in call.args) or any(k.arg is None for k in call.keywords)
+    return None if has_stars else call
 
 
 def _given(node: ast.expr, value: Callable[[str], Any]) -> Given:
     text = ast.unparse(node)
     try:
         return Given(ast.literal_eval(node), None if isinstance(node, ast.Constant) else text)
-    except ValueError:
+    except (ValueError, TypeError, MemoryError, RecursionError):
         return Given(value(text))
 
 
-def joined(words: Sequence[str]) -> list[str]:
-    """Words of which those are joined that are inside one pair of brackets.
-
-    Example:
-        >>> joined(["deposit", "withdraw(amount=80,", "note='x')"])
-        ['deposit', "withdraw(amount=80, note='x')"]
-    """
-    found: list[str] = []
-    for word in words:
-        if found and found[-1].count("(") > found[-1].count(")"):
-            found[-1] += f" {word}"
-        else:
-            found.append(word)
-    return found
-
-
-class Fields(Mapping[str, Any]):
+class Fields:
     """A State in a check: ``Account.balance``, ``Account["balance"]``, ``Account[42].balance``.
 
     Args:
         state: all of it.
-        name: of the bucket.
+        key: of the bucket.
     """
 
-    def __init__(self, state: Mapping[str, Mapping[str, Any]], name: str) -> None:
-        self._state = state
-        self._name = name
-        self._fields = state.get(name, {})
+    def __init__(self, state: Mapping[str, Mapping[str, Any]], key: StateKey) -> None:
+        self.__state = state
+        self.__key = key
 
     def __getattr__(self, name: str) -> Any:
-        return self._fields.get(name)
+        return self.__state.get(str(self.__key), {}).get(name)
 
     def __getitem__(self, name: Any) -> Any:
-        if isinstance(name, str) and name in self._fields:
-            return self._fields[name]
-        return Fields(self._state, f"{self._name}[{name}]")
-
-    def __iter__(self) -> Any:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
+        fields = self.__state.get(str(self.__key), {})
+        if name in fields:
+            return fields[name]
+        return Fields(self.__state, StateKey(self.__key.name, checked_scope(name, "the check")))
 
 
-def checker(expression: str, names: Mapping[str, Any]) -> Callable[[Mapping[str, Mapping[str, Any]]], bool]:
+def checker(
+    expression: str, names: Mapping[str, Any], states: Iterable[str] = ()
+) -> Callable[[Mapping[str, Mapping[str, Any]]], bool]:
     """A check of a State, of an expression in which States have their names, and ``s`` is all of it.
+
+    Args:
+        states: the names of States that may be missing in an outcome.
 
     Raises:
         CommandError: it is no expression.
@@ -166,12 +167,12 @@ def checker(expression: str, names: Mapping[str, Any]) -> Callable[[Mapping[str,
         raise CommandError(
             f'--check {expression!r} is no expression ({message(error)}); write one such as "Account.balance >= 0"'
         ) from None
-    missing = [name for name in code.co_names if name in names]
+    classes = {name: names[name].state_name for name in code.co_names if hasattr(names.get(name), "state_name")}
 
     def check(state: Mapping[str, Mapping[str, Any]]) -> bool:
-        states = {name.partition("[")[0]: Fields(state, name.partition("[")[0]) for name in state}
-        classes = {n: Fields(state, names[n].state_name) for n in missing if hasattr(names[n], "state_name")}
-        return bool(eval(code, {**names, **classes, **states, "s": state}))  # noqa: S307 - the user's own line
+        known = {name: name for name in (*states, *(name.partition("[")[0] for name in state))} | classes
+        fields = {variable: Fields(state, StateKey(name)) for variable, name in known.items()}
+        return bool(eval(code, {**names, **fields, "s": state}))  # noqa: S307 - the user's own line
 
     return check
 
@@ -218,7 +219,13 @@ def timeline_html(timeline: Timeline) -> str:
     if serial is not None:
         title = f'<div style="{_QUIET}">one after another: {escape(serial.order)}</div>'
         pictures.append(f'<div style="overflow-x:auto">{title}{swimlanes(serial)}</div>')
-    output = "".join(f"<div>step {s.number}: {escape(s.output)}</div>" for s in timeline.steps if s.output)
+    said_first = "".join(
+        f"<div>{escape(timeline.labels[lane])}, before its first op: {escape(text)}</div>"
+        for lane, text in timeline.output_before
+    )
+    output = said_first + "".join(
+        f"<div>step {s.number}: {escape(s.output)}</div>" for s in timeline.steps if s.output
+    )
     said = f'<pre style="white-space:pre-wrap">{output}</pre>' if output else ""
     return f'<div style="display:flex;flex-wrap:wrap;gap:16px">{"".join(pictures)}</div>{said}'
 
@@ -236,7 +243,7 @@ class Drawn:
     def html(self) -> str:
         """Its picture, and how it ends."""
         outcome = self.timeline.outcome
-        ends = [] if outcome is None else [outcome.state_text, *outcome.ends(self.timeline.labels)]
+        ends = [] if outcome is None else self.timeline.ends
         verdict = [] if outcome is None or not outcome.is_bad else [f"{outcome.verdict}: {outcome.reason}"]
         said = "".join(f'<div style="{_QUIET}">{escape(text)}</div>' for text in [*verdict, *ends])
         return timeline_html(self.timeline) + said

@@ -97,7 +97,7 @@ def _switch(before: Shown, step: Shown) -> str:
     dashes = "" if step.mark == "preempts" else ";stroke-dasharray:3 3"
     title = "another task goes on, though this one could" if step.mark == "preempts" else "another task goes on"
     return (
-        f"<g><title>{title}</title>"
+        f'<g class="{step.mark}"><title>{title}</title>'
         f'<path d="M{x1} {y - 4} L{x1} {y} L{x2} {y} L{x2} {y + 4}" '
         f'style="fill:none;stroke:{_LINE};stroke-width:2{dashes}"/></g>'
     )
@@ -108,7 +108,8 @@ def _stale(step: Shown, lanes: int) -> str:
     x, y1, y2 = _x(lanes) - 10, _y(step.number) + 12, _y(step.stale) + 12
     bend = x + 16
     return (
-        f'<g><title>{escape(step.note)}</title><path d="M{x - 4} {y1} C{bend} {y1} {bend} {y2} {x - 2} {y2}" '
+        f'<g class="stale"><title>{escape(step.note)}</title>'
+        f'<path d="M{x - 4} {y1} C{bend} {y1} {bend} {y2} {x - 2} {y2}" '
         f'style="fill:none;stroke:{_BAD};stroke-width:2"/>'
         f'<path d="M{x - 4} {y2} l7 -4 l0 8 z" style="fill:{_BAD}"/></g>'
     )
@@ -117,7 +118,7 @@ def _stale(step: Shown, lanes: int) -> str:
 def _decisive(step: Shown, lanes: int) -> str:
     x, y = _x(lanes) + 14, _y(step.number) + _ROW - 6
     return (
-        f'<line x1="{_MARGIN}" y1="{y}" x2="{x + _STATE - 2 * _MARGIN}" y2="{y}" '
+        f'<line class="decisive" x1="{_MARGIN}" y1="{y}" x2="{x + _STATE - 2 * _MARGIN}" y2="{y}" '
         f'style="stroke:{_WARN};stroke-width:2;stroke-dasharray:6 3"/>'
         f'<text x="{x + _STATE - 2 * _MARGIN}" y="{y - 3}" text-anchor="end" style="fill:{_WARN};{_FONT}">'
         "from here on, only bad outcomes</text>"

@@ -149,6 +149,7 @@ class Alone:
         node.is_asleep, node.has_ended = root.is_asleep, root.is_done
         node.is_done = root.is_done and not root.gates and not node.is_asleep
         node.result, node.error = root.result, root.error
+        node.locks = tuple(map(str, root.holds))
         for bucket in self.world.buckets:
             frames = list(holders(bucket))
             if frames:

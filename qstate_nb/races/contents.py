@@ -21,6 +21,7 @@ class Interned:
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
+        self.keys: list[Hashable] = []
         self.values: list[Any] = []
 
     def number(self, key: Hashable, value: Any) -> int:
@@ -28,6 +29,7 @@ class Interned:
         number = self._numbers.setdefault(key, len(self.values))
         if number == len(self.values):
             self.values.append(value)
+            self.keys.append(key)
         return number
 
     def __len__(self) -> int:

@@ -70,6 +70,13 @@ class Exploration:
         if self.orders == 1:
             self.notes.append("no op of one task matters to another: all interleavings are essentially one order")
 
+    def _end_of(self, schedule: Sequence[Choice]) -> Position:
+        """Where a schedule leads to, task by task."""
+        walker = Walker(self.graph)
+        for choice in schedule:
+            walker.take(choice)
+        return (walker.store, *walker.at)
+
     def _serial_orders(self) -> dict[Position, tuple[str, ...]] | None:
         serial = self._finder.serial
         if serial is None:
@@ -92,13 +99,14 @@ class Exploration:
             best = min(known, key=lambda each: finder.examples[each].preemptions) if known else positions[0]
             example = finder.examples.get(best)
             verdict, reason, order = judge.verdict(best)
-            nodes = [graph.automata.nodes[number] for number in best[1:]]
+            at = best if example is None else self._end_of(example.schedule)
+            nodes = [graph.automata.nodes[number] for number in at[1:]]
             schedules = sum(finder.ends[position] for position in positions)
             outcome = Outcome(
                 state=judge.state(best),
                 results=tuple(node.result for node in nodes),
                 errors=tuple(node.error for node in nodes),
-                blocked=tuple(graph.blocked(best)),
+                blocked=tuple(graph.blocked(at)),
                 serial=order,
                 verdict=verdict,
                 reason=reason,
@@ -110,7 +118,7 @@ class Exploration:
             self._by_position.update(dict.fromkeys(positions, outcome))
             made.append(outcome)
         self.outcomes = tuple(
-            sorted(made, key=lambda o: (SEVERITY.index(o.verdict), o.preemptions, -o.schedules, repr(o.state), o.id))
+            sorted(made, key=lambda o: (SEVERITY.index(o.verdict), o.preemptions, -o.schedules, o.state_text, o.id))
         )
         if any(text.startswith("may never finish") for outcome in made for text in outcome.blocked):
             self.complete = False

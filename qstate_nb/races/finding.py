@@ -21,7 +21,8 @@ from qstate_nb.races.world import Limit
 
 _RANDOM_REPLAYS = 50
 _FEW_REPLAYS = 10  # where no op matters to another task's
-_COUNTING = 0.7  # of the time; the rest is for what can be said if that is too little
+# Of the time, up to where each may take it, so that something is left for what can be said if that is too little:
+_COUNTING, _SAMPLING, _SERIAL = 0.6, 0.8, 0.9
 _PRIORITY_RUNS = 1_000
 _PRIORITY_SECONDS = 1.0
 _DEPTH = 3
@@ -99,11 +100,11 @@ class Finder:
             self.notes.append(f"not complete: {self.budget.reason}")
             return
         self._count(graph)
+        if self.budget.reason and not self.budget.is_interrupted:
+            self._sample(graph)
         self._run_serially(graph)
         if self.complete or self.budget.limits.preemptions is not None:
             self._find_examples(graph)
-        elif not self.budget.is_interrupted:
-            self._sample(graph)
         self._validate(graph)
 
     def _count(self, graph: Graph) -> None:
@@ -122,7 +123,7 @@ class Finder:
         self.states = budget.states
 
     def _run_serially(self, graph: Graph) -> None:
-        self.budget.extend()
+        self.budget.extend(part=_SERIAL)
         try:
             found = serial_ends(graph, self.budget.check)
         except Limit:
@@ -141,20 +142,21 @@ class Finder:
 
     def _sample(self, graph: Graph) -> None:
         """What can be done about a search that is too big: few preemptions first, then random priorities."""
-        self.budget.extend(_MOST_SAMPLED)
+        most = self.budget.limits.preemptions
+        self.budget.extend(_MOST_SAMPLED, part=(_COUNTING + _SAMPLING) / 2)
         finished = 0
         try:
-            for position, used, way in fewest_preemptions(graph, None, self.budget.check):
+            for position, used, way in fewest_preemptions(graph, None, self.budget.check, most):
                 finished = used
                 self._add(position, Example(used, concrete(graph, way)))
         except Limit:
             if finished:
                 self.notes.append(f"all schedules with fewer than {finished} preemptions were looked at")
-        self.budget.extend()
+        self.budget.extend(part=_SAMPLING)
         chooser = random.Random(self._seed)
         runs, longest, began = 0, 1, time.monotonic()
         try:
-            while runs < _PRIORITY_RUNS and time.monotonic() - began < _PRIORITY_SECONDS:
+            while most is None and runs < _PRIORITY_RUNS and time.monotonic() - began < _PRIORITY_SECONDS:
                 schedule, position = priority_schedule(graph, chooser, _DEPTH, longest)
                 longest, runs = max(longest, len(schedule)), runs + 1
                 if position not in self.examples:

@@ -211,7 +211,8 @@ class GatedStore(MemoryStore):
         else:
             rest = [bucket for bucket in buckets if bucket not in frame.drafts]
         kind: Literal["begin", "mutate"] = "mutate" if frame.op == "mutate" else "begin"
-        gate = Gate(kind, frame.op, ", ".join(str(bucket.key) for bucket in rest), None, ())
+        args = (frame.field,) if kind == "mutate" else ()
+        gate = Gate(kind, frame.op, ", ".join(str(bucket.key) for bucket in rest), None, args)
         gate.frame, gate.buckets = frame, rest
         gate.bucket = rest[0] if rest else next(iter(buckets))
         frame.waiter = gate

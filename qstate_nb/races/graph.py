@@ -314,7 +314,8 @@ class Graph:
         for number in position[1:]:
             node = self._nodes[number]
             waits = " and ".join(describe(p) for p in node.pendings if p.kind != "tick")
-            texts.append("" if node.is_done else node.note or f"waits: {waits}")
+            holds = f"holds {', '.join(node.locks)} and " if node.locks else ""
+            texts.append("" if node.is_done else node.note or f"{holds}waits: {waits}")
         return texts
 
 

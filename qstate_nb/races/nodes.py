@@ -73,6 +73,7 @@ class Node:
         is_done, result, error: whether and how it has ended.
         alarm: when the next timer ends, if there is one.
         is_asleep: whether it waits for that alone.
+        locks: names of the shared locks and semaphores that it holds.
         has_ended: whether its function has, be it that it left something behind.
         depth: ops up to here.
         note: why it doesn't go on, if it has not ended and has no gates.
@@ -80,8 +81,8 @@ class Node:
     """
 
     __slots__ = (
-        *("alarm", "back", "depth", "error", "has_ended", "held", "is_asleep", "is_done", "mask", "note", "number"),
-        *("pendings", "result", "targets", "template", "urgent"),
+        *("alarm", "back", "depth", "error", "has_ended", "held", "is_asleep", "is_done", "locks", "mask", "note"),
+        *("number", "pendings", "result", "targets", "template", "urgent"),
     )
 
     def __init__(self, number: int, template: Template, back: tuple[Node, Step] | None, depth: int) -> None:
@@ -93,6 +94,7 @@ class Node:
         self.urgent: tuple[Primitive, str, Op, tuple[Any, ...]] | None = None
         self.held: dict[int, frozenset[int]] = {}
         self.mask = 0
+        self.locks: tuple[str, ...] = ()
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -130,7 +132,7 @@ def describe(pending: Pending) -> str:
         return pending.name
     place = str(pending.label[2])  # type: ignore[index]
     args = [arg for arg in pending.args if type(arg) is not Rules]
-    if pending.kind != "op":
+    if pending.kind not in ("op", "mutate"):
         return f"{pending.name} {place}{f' {short(args[0], 40)}' if args else ''}"
     if pending.name == "update":
         return f"update {place} {', '.join(f'{printable(key)}={short(value, 40)}' for key, value in args[0].items())}"

@@ -72,24 +72,31 @@ class Outcome:
     @property
     def state_text(self) -> str:
         """The State, as ``Account.balance = 100``."""
-        found = [
-            f"{name}.{printable(key)} = {short(value, 60)}"
-            for name, fields in self.state.items()
-            for key, value in fields.items()
-        ]
-        return ", ".join(found) or "State is empty"
+        return state_text(self.state)
 
     def ends(self, labels: Sequence[str]) -> list[str]:
         """How each task ends, if not by returning None."""
-        texts = []
-        for label, result, error, blocked in zip(labels, self.results, self.errors, self.blocked, strict=True):
-            if error is not None:
-                texts.append(f"{label} raises {type(error).__name__}: {message(error)}")
-            elif blocked:
-                texts.append(f"{label} {blocked}")
-            elif result is not None:
-                texts.append(f"{label} returns {short(result)}")
-        return texts
+        ends = zip(labels, self.results, self.errors, self.blocked, strict=True)
+        return [text for text in (end_text(*end) for end in ends) if text]
+
+
+def state_text(state: Mapping[str, Mapping[str, Any]]) -> str:
+    """A State, as ``Account.balance = 100``."""
+    found = [
+        f"{name}.{printable(key)} = {short(value, 60)}"
+        for name, fields in state.items()
+        for key, value in fields.items()
+    ]
+    return ", ".join(found) or "State is empty"
+
+
+def end_text(label: str, result: Any, error: BaseException | None, blocked: str) -> str:
+    """How a task ends; empty if it returns None."""
+    if error is not None:
+        return f"{label} raises {type(error).__name__}: {message(error)}"
+    if blocked:
+        return f"{label} {blocked}"
+    return "" if result is None else f"{label} returns {short(result)}"
 
 
 class Judge:

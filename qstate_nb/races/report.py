@@ -35,16 +35,12 @@ def share_text(outcome: Outcome, total: int) -> str:
 
 def headline(found: Exploration) -> str:
     """The verdict in one line."""
-    names = " | ".join(found.labels)
-    extent = "all" if found.complete else "not all"
-    return f"{found.verdict}: {names}; {plural(len(found.outcomes), 'outcome')}, {extent} of {extent_text(found)}"
-
-
-def extent_text(found: Exploration) -> str:
-    """How many interleavings there are."""
+    extent = "not complete"
     if found.complete:
-        return plural(found.total, "interleaving")
-    return f"the interleavings looked at ({found.total:,} counted)" if found.total else "the interleavings looked at"
+        extent = f"all of {plural(found.total, 'interleaving')}"
+    elif found.total:
+        extent = f"not complete: {plural(found.total, 'interleaving')} counted"
+    return f"{found.verdict}: {' | '.join(found.labels)}; {plural(len(found.outcomes), 'outcome')}, {extent}"
 
 
 def outcome_lines(outcome: Outcome, found: Exploration) -> list[str]:

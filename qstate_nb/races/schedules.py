@@ -196,8 +196,9 @@ class Walker:
         found = automata.outcome(node.pendings[choice.gate], self.store, foreign)
         if error is not None or found is None:
             return error, True
-        result = automata.contents.outcomes.values[found[0]]
-        return result, isinstance(result, BaseException)
+        outcomes = automata.contents.outcomes
+        key = outcomes.keys[found[0]]
+        return outcomes.values[found[0]], isinstance(key, tuple) and key[0] == "raised"
 
 
 def walk(graph: Graph, choices: Sequence[Choice]) -> Iterator[WalkStep]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qstate_nb.races.gates import Gate
-from qstate_nb.races.primitives import Op, Primitive
+from qstate_nb.races.primitives import Op, Primitive, acquire, release
 from qstate_nb.races.world import World, current_root
 
 
@@ -24,6 +24,8 @@ async def wait_for_primitive(model: Primitive, name: str, op: Op, *args: Any) ->
         gate.leave()
     gate.go_on()
     result, root.world.primitives[model] = _result(op, model, root.world, args)
+    if op is acquire:
+        root.holds.append(model)
     return result
 
 
@@ -42,6 +44,8 @@ def do_at_once(model: Primitive, name: str, op: Op, *args: Any) -> Any:
     if world.observer is not None:
         world.observer.did(model, name, op, args, result)
     world.primitives[model] = content
+    if op is release and model in root.holds:
+        root.holds.remove(model)
     return result
 
 

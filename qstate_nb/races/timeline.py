@@ -10,11 +10,11 @@ from qstate_nb.core.formats import one_line, printable, short
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.races.nodes import describe
-from qstate_nb.races.schedules import Choice, WalkStep, changes_between
+from qstate_nb.races.outcomes import Outcome, end_text, state_text
+from qstate_nb.races.schedules import Choice, Walker, WalkStep, changes_between
 
 if TYPE_CHECKING:
     from qstate_nb.races.exploration import Exploration
-    from qstate_nb.races.outcomes import Outcome
 
 
 class Shown(NamedTuple):
@@ -80,6 +80,30 @@ class Timeline:
         return program.state(store)
 
     @property
+    def is_at_end(self) -> bool:
+        """Whether nobody can go on."""
+        position = self.exploration.position_after(self._steps)
+        return not self.exploration.inside(lambda: self.exploration.graph.moves(position))
+
+    @property
+    def ends(self) -> list[str]:
+        """The State in the end, and how each task ends, if not by returning None."""
+        graph = self.exploration.graph
+        walker = Walker(graph)
+        for step in self._steps:
+            walker.store, walker.at[step.task] = step.store, step.after.number
+        nodes = [graph.automata.nodes[number] for number in walker.at]
+        blocked = graph.blocked((walker.store, *walker.at))
+        ends = zip(self.labels, nodes, blocked, strict=True)
+        texts = [end_text(label, node.result, node.error, waits) for label, node, waits in ends]
+        return [state_text(self.exploration.program.state(walker.store)), *filter(None, texts)]
+
+    @property
+    def output_before(self) -> list[tuple[int, str]]:
+        """What tasks printed before their first ops: their lanes, and the text."""
+        return [(task, text) for at, task, text in self._output if at == 0]
+
+    @property
     def order(self) -> str:
         """The tasks in the order in which they begin."""
         return ", then ".join(dict.fromkeys(self.labels[step.lane] for step in self.steps))
@@ -117,6 +141,11 @@ class Timeline:
 
     def _text(self, step: WalkStep) -> str:
         """What a step did: ``get Account.balance → 100``."""
+        text = self._op_text(step)
+        is_committed = step.node.held and not step.after.held and step.before != step.store
+        return f"{text}, commit" if is_committed else text
+
+    def _op_text(self, step: WalkStep) -> str:
         pending, result = step.pending, step.result
         text = describe(pending)
         if step.raised:
@@ -130,24 +159,27 @@ class Timeline:
         return f"{text} → {'nothing' if result is ABSENT else short(result, 40)}"
 
     def _stale(self, number: int, step: WalkStep) -> tuple[int, str]:
-        """The step, if any, that changed what *step*'s task has read, before it wrote something that rests on it."""
-        written = self._written(step)
+        """The step, if any, that changed what *step*'s code has read, before it wrote something that rests on it."""
         overwrites = step.pending.name not in ("increment", "append", "mutate", "pop", "setdefault")
-        reads: dict[tuple[StateKey, str], int] = {}
+        written = self._written(step)
+        reads: dict[tuple[StateKey, str | None], int] = {}  # a field, or all of a bucket → the step that read it last
+        changed: dict[tuple[StateKey, str], int] = {}  # by others
         for at, other in enumerate(self._steps[: number - 1], 1):
-            if other.task == step.task:
-                reads.update(dict.fromkeys(self._read(other), at))
-        best: tuple[int, str] = (0, "")
-        for at, other in enumerate(self._steps[: number - 1], 1):
-            if other.task == step.task:
+            if (other.task, other.pending.child) != (step.task, step.pending.child):
+                changed.update(dict.fromkeys(self._written(other), at))
                 continue
-            for place, field in self._written(other) if written else ():
-                read = reads.get((place, field))
-                if read is not None and read < at:
-                    if (place, field) in written and overwrites:
-                        best = (at, f"step {number} overwrites what step {at} wrote")
-                    elif not best[0]:
-                        best = (at, f"step {number} rests on what step {read} read, which step {at} has changed")
+            reads.update(dict.fromkeys(self._read(other), at))
+            for mine in self._written(other):  # what it wrote itself, it knows
+                reads.pop(mine, None)
+                changed.pop(mine, None)
+        best: tuple[int, str] = (0, "")
+        for (place, field), at in sorted(changed.items(), key=lambda each: each[1]) if written else ():
+            read = reads.get((place, field), reads.get((place, None)))
+            if read is not None and read < at:
+                if (place, field) in written and overwrites:
+                    best = (at, f"step {number} overwrites what step {at} wrote")
+                elif not best[0]:
+                    best = (at, f"step {number} rests on what step {read} read, which step {at} has changed")
         return best
 
     def _written(self, step: WalkStep) -> set[tuple[StateKey, str]]:
@@ -162,16 +194,15 @@ class Timeline:
             written |= {(place, key) for key in keys}
         return written
 
-    def _read(self, step: WalkStep) -> list[tuple[StateKey, str]]:
-        """The fields that a step has read."""
+    def _read(self, step: WalkStep) -> list[tuple[StateKey, str | None]]:
+        """The fields that a step has read; None is all of them."""
         pending = step.pending
         if pending.kind != "op" or not pending.places:
             return []
         place = self.exploration.graph.contents.place_of(pending.places[0])
         assert isinstance(place, StateKey)
         if pending.name == "get_all":
-            fields = self.exploration.graph.contents.fields(step.before, place)
-            return [(place, field) for field in fields]
+            return [(place, None)]
         return [(place, pending.args[0])] if pending.name in ("get", "increment", "setdefault", "pop") else []
 
     def __repr__(self) -> str:
@@ -203,6 +234,8 @@ def timeline_text(timeline: Timeline) -> str:
         for lane, label in enumerate(labels)
     ]
     lines = ["     " + "  ".join(label.ljust(width) for label, width in zip(labels, widths, strict=True)).rstrip()]
+    for lane, text in timeline.output_before:
+        lines += [f"       {labels[lane]} prints {short(line, 100)}" for line in text.splitlines()]
     for step in timeline.steps:
         cells = [one_line(step.text) if lane == step.lane else "" for lane in range(len(labels))]
         row = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
@@ -231,7 +264,7 @@ def mermaid_text(timeline: Timeline) -> str:
         if step.is_decisive:
             lines.append("    Note right of S: from here on, only bad outcomes")
     if timeline.outcome is not None:
-        lines.append(f"    Note right of S: {_mermaid(f'{timeline.outcome.verdict}, {timeline.outcome.state_text}')}")
+        lines.append(f"    Note right of S: {_mermaid(f'{timeline.outcome.verdict}, {timeline.ends[0]}')}")
     return "\n".join(lines)
 
 
@@ -248,14 +281,16 @@ def change_text(change: tuple[StateKey, str, Any, Any]) -> str:
 
 def _ending(timeline: Timeline) -> list[str]:
     outcome = timeline.outcome
-    if outcome is None:
+    if outcome is None and not timeline.is_at_end:
         return ["not at its end"]
-    lines = [f"end: {outcome.state_text}"]
-    lines += [f"     {text}" for text in outcome.ends(timeline.labels)]
-    if outcome.is_bad:
+    first, *ends = timeline.ends
+    lines = [f"end: {first}", *(f"     {text}" for text in ends)]
+    if outcome is None:
+        lines.append("this outcome is not among those that were looked at")
+    elif outcome.is_bad:
         lines.append(f"{outcome.verdict}: {outcome.reason}")
         serial = timeline.nearest_serial
         if serial is not None and serial.outcome is not None:
-            lines.append(f"one after another ({serial.order}): {serial.outcome.state_text}")
-            lines += [f"     {text}" for text in serial.outcome.ends(serial.labels)]
+            first, *ends = serial.ends
+            lines += [f"one after another ({serial.order}): {first}", *(f"     {text}" for text in ends)]
     return lines

@@ -86,6 +86,7 @@ class Root:
         self.clock = Clock()
         self.children: dict[asyncio.Task[Any], int] = {}
         self.waits = 0  # for conditions
+        self.holds: list[Primitive] = []  # locks and semaphores
         self.ticks = 0  # timers in a row
         self.context: Context = contextvars.copy_context()
         self.context.run(self._enter)

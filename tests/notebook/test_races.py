@@ -85,7 +85,7 @@ def test_limits(ready: Shell) -> None:
         ("races", "usage: %qstate races TASK …"),
         ("races nope", "NotFoundError: no task 'nope'"),
         ("races withdraw", "ArgumentError: task 'withdraw' needs a value for: amount"),
-        ("races withdraw(80", "is no call of a task"),
+        ("races withdraw(80", "')' is missing at the end"),
         ("races withdraw(80)x", "'withdraw(80)x' is no call of a task, such as withdraw(amount=80)"),
         ("races withdraw(**a)", "is no call of a task"),
         ("races withdraw(1, 2, 3)", "has too many arguments; the task is withdraw(amount: int, note: str = '')"),
@@ -202,3 +202,89 @@ def test_stepping_shows_choices_and_what_can_still_come() -> None:
     view = stepper_view(explore(deposit, n=2).step().choose(0).choose(1))
     assert "0: deposit #1: set Account.balance = 110 (1 outcome, 1 bad)" in view.text
     assert "✗ race" in seen_in(view.html)
+
+
+def test_arguments_are_taken_as_they_are_typed(ready: Shell) -> None:
+    ready.good("n = 3")
+    ready.good(
+        """
+@app.task
+def keeps(state: Kept, thing: object = None, *more: int, last: int = 0):
+    state.set("kept", [thing, *more, last])
+@app.task(name="my task")
+def named(state: Kept, one: int, /, two: int = 2):
+    state.set("kept", (one, two))
+""".replace("@app", "class Kept(State): pass\n@app", 1)
+    )
+    for typed, kept in {
+        'keeps("a  b")': "['a  b', 0]",
+        'keeps(":)")': "[':)', 0]",
+        "keeps(thing='(')": "['(', 0]",
+        'keeps({"a": n})': "[{'a': 3}, 0]",
+        "keeps({n})": "[{3}, 0]",
+        'keeps(f"x{n}")': "['x3', 0]",
+        "keeps(1, 2, n, last=4)": "[1, 2, 3, 4]",
+        "'my task'(5)": "(5, 2)",
+        "'my task'(5, two=n)": "(5, 3)",
+    }.items():
+        assert f"Kept.kept = {kept}" in ready.good(f"%qstate races {typed}")
+    for typed, problem in {
+        "withdraw(1, amount=2)": "gives 'amount' more than once",
+        "withdraw(amount=1, amount=2)": "gives 'amount' more than once",
+        "withdraw(1)(2)": "is no call of a task",
+        "withdraw(*[1])": "is no call of a task",
+        "keeps({[]: 1})": "fails with TypeError",
+    }.items():
+        assert problem in bad(ready, f"%qstate races {typed}")
+
+
+def test_a_check_reads_the_bucket_that_it_names_and_fields_of_any_name() -> None:
+    state: dict[str, dict[str, Any]] = {
+        "Chat[42]": {"n": 1},
+        "Chat['42']": {"n": 2},
+        "Chat['a b']": {"n": 3},
+        "Log": {"items": [1], "get": 5},
+    }
+    assert checker("Chat[42].n == 1 and Chat['42'].n == 2 and Chat['a b'].n == 3", {})(state)
+    assert checker("len(Log.items) == 1 and Log.get == 5 and Log['items'] == [1]", {})(state)
+    assert checker("Other.n is None", {}, ["Other"])(state)
+
+
+def test_the_picture_has_arrows_switches_state_and_the_decisive_line() -> None:
+    html = timeline_view(explore(deposit, n=2).timeline(explore(deposit, n=2).outcomes[0])).html
+    bad, serial = html.split("one after another", 1)
+    assert [bad.count(f'class="{name}"') for name in ("stale", "preempts", "switch", "decisive")] == [1, 1, 1, 1]
+    assert [serial.count(f'class="{name}"') for name in ("stale", "preempts", "switch", "decisive")] == [0, 0, 1, 0]
+    assert bad.count('stroke:var(--jp-error-color1,#b00020);stroke-width:2"/>') == 2  # the box, and the arrow
+    assert bad.count("Account.balance: 100 → 110") == 1
+    assert serial.count("Account.balance: 110 → 120") == 1
+
+
+def test_only_the_first_bad_outcomes_are_drawn() -> None:
+    async def adds(account: Account) -> None:
+        await account.set("balance", await account.get("balance") + 1)
+
+    html = exploration_view(explore(adds, n=6)).html
+    assert html.count('class="qstate-outcome"') == 6
+    assert html.count("<details") == 4
+
+
+class Loud:
+    def __init__(self) -> None:
+        self.content = 1
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def test_a_value_whose_repr_fails_can_be_shown() -> None:
+    def keeps(state: Evil, number: int) -> Loud:
+        state.set("loud", Loud())
+        state.set("n", number)
+        return Loud()
+
+    import functools
+
+    found = explore(*(functools.partial(keeps, number=number) for number in (1, 2)))
+    assert "whose repr fails" in exploration_view(found).text
+    assert "whose repr fails" in seen_in(exploration_view(found).html)

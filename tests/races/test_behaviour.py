@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import enum
 import logging
+import os
 import random
 import socket
 import subprocess
@@ -396,6 +397,22 @@ async def connects_async(box: Box) -> None:
     await asyncio.open_connection("127.0.0.1", 9)
 
 
+def removes_folder(box: SyncBox) -> None:
+    os.rmdir("/nowhere")
+
+
+def truncates(box: SyncBox) -> None:
+    os.truncate("/nowhere", 0)
+
+
+def sets_environment(box: SyncBox) -> None:
+    os.environ["QSTATE_NOWHERE"] = "1"
+
+
+def asks(box: SyncBox) -> None:
+    input()
+
+
 def runs_process(box: SyncBox) -> None:
     subprocess.run([sys.executable, "-c", ""], check=False)
 
@@ -407,7 +424,13 @@ async def catches(box: Box) -> None:
         await box.set("x", "caught")
 
 
-@pytest.mark.parametrize("task", [opens, starts_thread, to_thread, connects, connects_async, runs_process, catches])
+REFUSED = (
+    *(opens, starts_thread, to_thread, connects, connects_async, runs_process, catches),
+    *(removes_folder, truncates, sets_environment, asks),
+)
+
+
+@pytest.mark.parametrize("task", REFUSED)
 def test_what_cannot_be_explored_is_refused_at_the_call(task: Callable[..., Any]) -> None:
     with pytest.raises(OutOfScopeError, match="move it out of the task"):
         explore(task, n=2)

@@ -182,6 +182,13 @@ def test_the_explorer_finds_what_brute_force_finds(tasks: Tasks, verdict: str) -
     assert {outcome_key(found, o): o.preemptions for o in found.outcomes} == real.preemptions
 
 
+def test_a_deadlock_of_locks_says_who_holds_what() -> None:
+    assert explore(one_way, other_way).outcomes[0].reason == (
+        "nobody can go on: one_way holds lock and waits: acquire other_lock; "
+        "other_way holds other_lock and waits: acquire lock"
+    )
+
+
 def test_a_producer_and_a_consumer() -> None:
     """What comes out is what was put in, in that order; neither order one after the other would do in the reverse."""
     found = explore(functools.partial(produces, items=(1, 2)), functools.partial(consumes, count=2))

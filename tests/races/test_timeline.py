@@ -100,8 +100,8 @@ def test_ops_are_written_as_they_are_called() -> None:
     found = explore(sells, takes_back)
     steps = found.timeline(found.outcomes[-1]).steps
     texts = {step.text for step in steps}
-    assert {"increment Account.balance by 5 → 105", "append Stock.sold 'apple'"} <= texts or {
-        "update Account balance=1, note='back'"
+    assert {"increment Account.balance by 5 → 105", "append Stock.sold 'apple', commit"} <= texts or {
+        "update Account balance=1, note='back', commit"
     } <= texts
     assert {"transaction Account", "transaction Stock"} <= texts
 
@@ -191,3 +191,143 @@ def test_before_the_beginning_and_after_the_end() -> None:
     stepper.choose(0).choose(0)
     with pytest.raises(RaceError, match="this is the end"):
         stepper.choose(0)
+
+
+def takes(sync: Sync) -> str:
+    if sync.get("taken"):
+        return "late"
+    sync.set("taken", True)
+    sync.get("x")
+    return "mine"
+
+
+def test_what_each_task_returns_is_that_of_the_schedule() -> None:
+    """Though tasks that are alike may change places."""
+    found = explore(takes, n=2)
+    serial = next(outcome for outcome in found.outcomes if outcome.verdict == "safe")
+    assert serial.results == ("mine", "late")
+    assert serial.serial == ("takes #1", "takes #2")
+    start = serial.id.rpartition("-")[0]
+    for choices, ends in (("AAAB", ["mine", "late"]), ("BBBA", ["late", "mine"])):
+        shown = repr(found.replay(f"{start}-{choices}"))
+        assert f"takes #1 returns '{ends[0]}'" in shown
+        assert f"takes #2 returns '{ends[1]}'" in shown
+
+
+def appends(sync: Sync, item: str) -> None:
+    sync.append("items", item)
+
+
+def test_the_end_is_that_of_the_schedule_also_if_others_count_as_equal() -> None:
+    import functools
+
+    found = explore(functools.partial(appends, item="a"), functools.partial(appends, item="b"), equal=sorted)
+    start = found.outcomes[0].id.rpartition("-")[0]
+    assert "end: Sync.items = ['a', 'b']" in repr(found.timeline(f"{start}-AB"))
+    assert "end: Sync.items = ['b', 'a']" in repr(found.timeline(f"{start}-BA"))
+
+
+def test_what_was_printed_before_the_first_op_is_shown() -> None:
+    def talks(sync: Sync) -> None:
+        print("before")
+        sync.get("x")
+
+    def says() -> None:
+        print("alone")
+
+    shown = repr(explore(talks, says).replay(explore(talks, says).outcomes[0]))
+    assert "talks prints 'before'" in shown
+    assert "says prints 'alone'" in shown
+
+
+def test_an_end_that_was_not_looked_at() -> None:
+    found = explore(deposit, n=2, preemptions=0)
+    shown = found.timeline(found.outcomes[0].id.rpartition("-")[0] + "-ABAB")
+    assert shown.outcome is None
+    assert repr(shown).splitlines()[-2:] == [
+        "end: Account.balance = 110",
+        "this outcome is not among those that were looked at",
+    ]
+
+
+def mutates(sync: Sync) -> None:
+    sync.mutate("n", lambda n: (n or 0) + 1)
+
+
+def keeps_an_error(sync: Sync) -> None:
+    sync.get("error")
+    sync.set("error", ValueError("kept"))
+
+
+def test_mutate_names_its_field_and_a_stored_error_is_not_raised() -> None:
+    assert [step.text for step in worst(mutates).steps] == ["mutate Sync.n, commit"] or [
+        step.text for step in worst(mutates).steps
+    ] == ["mutate Sync.n"]
+    found = explore(keeps_an_error, n=2)
+    texts = [step.text for step in found.timeline(found.outcomes[0].id.rpartition("-")[0] + "-AABB").steps]
+    assert texts[2] == "get Sync.error → ValueError('kept')"
+
+
+async def in_children(account: Account) -> None:
+    import asyncio
+
+    await asyncio.gather(deposit(account), deposit(account))
+
+
+def test_children_of_one_task_overwrite_each_other() -> None:
+    found = explore(in_children)
+    lost = next(outcome for outcome in found.outcomes if outcome.state["Account"]["balance"] == 110)
+    assert [step.note for step in found.timeline(lost).steps][-1] == "step 4 overwrites what step 3 wrote"
+
+
+async def writes_twice(account: Account) -> None:
+    await account.get("balance")
+    await account.set("balance", 1)
+    await account.set("balance", 2)
+
+
+async def writes_blindly(account: Account) -> None:
+    await account.set("balance", 9)
+
+
+def test_only_the_first_write_after_a_stale_read_overwrites() -> None:
+    found = explore(writes_twice, writes_blindly)
+    steps = found.timeline(found.outcomes[0].id.rpartition("-")[0] + "-ABAA").steps
+    assert [step.stale for step in steps] == [0, 0, 2, 0]
+
+
+async def late_decision(account: Account) -> None:
+    await account.get("x")
+    await account.get("y")
+    await deposit(account)
+
+
+def test_the_decisive_step_is_where_the_last_way_out_is_missed() -> None:
+    for tasks in ((late_decision, late_decision), (deposit, deposit), (late_decision, deposit)):
+        found = explore(*tasks)
+        timeline = found.timeline(found.outcomes[0])
+        (number,) = [step.number for step in timeline.steps if step.is_decisive]
+        stepper = found.step()
+        bad = []
+        for at, step in enumerate(timeline.steps):
+            bad.append(all(outcome.is_bad for outcome in stepper.outcomes))
+            names = [choice.task for choice in stepper.choices]
+            assert at == step.number - 1
+            stepper.choose(names.index(timeline.labels[step.lane]))
+        assert bad == [at >= number for at in range(len(timeline.steps))]
+
+
+def test_more_tasks_than_letters() -> None:
+    found = explore(mutates, n=28)
+    schedule = found.outcomes[0].id
+    assert schedule.endswith("YZ(26)(27)")
+    assert found.timeline(schedule).id == schedule
+
+
+def test_the_nearest_serial_run_ends_in_the_same_order() -> None:
+    found = explore(sells, takes_back)
+    for outcome in found.outcomes:
+        timeline = found.timeline(outcome)
+        if timeline.nearest_serial is not None:
+            last = timeline.steps[-1].lane
+            assert timeline.nearest_serial.steps[-1].lane == last

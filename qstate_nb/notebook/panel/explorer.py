@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from qstate_nb.app import InlineApp
+from qstate_nb.core.formats import message
 from qstate_nb.errors import CommandError, QStateError
 from qstate_nb.notebook import races
 from qstate_nb.notebook.arguments import split
@@ -36,7 +37,7 @@ class Explorer:
         self.stepper: Stepper | None = None
         self.problem = ""
         self.is_busy = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._view: View | None = None
 
     def explore(self, calls: str, check: str, *, now: bool) -> threading.Thread | None:
@@ -62,34 +63,41 @@ class Explorer:
     def _explore(self, calls: str, check: str, now: bool) -> None:
         self._on_change()
         try:
-            words = races.joined(split(calls))
-            if not words:
-                raise CommandError("name the tasks that run at once, such as: deposit deposit")
-            parsed = [races.parsed_call(self.app, word, _no_variables) for word in words]
+            parsed = [races.parsed_call(self.app, word, _no_variables) for word in _words(calls)]
             view = races.races(self.app, parsed, check=check.strip() or None, now=now)
             self._view, self.found = view, view.data
         except QStateError as error:
             self.problem = str(error)
+        except Exception as error:  # of a user's object
+            self.problem = f"{type(error).__name__}: {message(error)}"
         finally:
             self.is_busy = False
             self._on_change()
 
     def step(self) -> None:
         """Begin to step through what was explored, or begin again."""
-        if self.found is not None:
-            self.stepper = self.found.step()
+        with self._lock:
+            if self.can_step and self.found is not None:
+                self.stepper = self.found.step()
         self._on_change()
+
+    @property
+    def can_step(self) -> bool:
+        """Whether there is something to step through."""
+        return not self.is_busy and self.found is not None and bool(self.found.outcomes)
 
     def choose(self, number: int) -> None:
         """Let somebody go on."""
-        if self.stepper is not None and number < len(self.choices()):
-            self.stepper.choose(number)
+        with self._lock:
+            if self.stepper is not None and number < len(self.choices()):
+                self.stepper.choose(number)
         self._on_change()
 
     def back(self) -> None:
         """Take the last step back; before the first there is none."""
-        if self.stepper is not None and self.stepper.steps:
-            self.stepper.back()
+        with self._lock:
+            if self.stepper is not None and self.stepper.steps:
+                self.stepper.back()
         self._on_change()
 
     def stop_stepping(self) -> None:
@@ -99,15 +107,24 @@ class Explorer:
 
     def choices(self) -> list[Possible]:
         """What can happen next, if one steps."""
-        return [] if self.stepper is None else self.stepper.choices
+        with self._lock:
+            return [] if self.stepper is None else self.stepper.choices
 
     def html(self) -> str:
         """What is to be seen."""
         if self.is_busy:
             return View([Paragraph("exploring …")]).html
-        if self.stepper is not None:
-            return races.stepper_view(self.stepper).html
+        with self._lock:
+            if self.stepper is not None:
+                return races.stepper_view(self.stepper).html
         return "" if self._view is None else self._view.html
+
+
+def _words(calls: str) -> list[str]:
+    words = split(calls, has_calls=True)
+    if not words:
+        raise CommandError("name the tasks that run at once, such as: deposit deposit")
+    return words
 
 
 def _no_variables(text: str) -> NoReturn:

@@ -78,7 +78,7 @@ class RaceTab:
                 _change(button, "description", f"{choices[number].task}: {choices[number].text}")
         _change(self._problem, "value", shown)
         _change(self._explore, "disabled", explorer.is_busy)
-        _change(self._step, "disabled", explorer.is_busy or explorer.found is None)
+        _change(self._step, "disabled", not explorer.can_step)
         _change(self._back, "disabled", explorer.stepper is None or not explorer.stepper.steps)
         _change(self._outcomes, "disabled", explorer.stepper is None)
         _change(self._result, "value", explorer.html())

@@ -50,7 +50,7 @@ def test_it_begins_with_the_state_that_is_there(explorer: Explorer) -> None:
     [
         ("", "", "name the tasks that run at once, such as: deposit deposit"),
         ("nope", "", "no task 'nope'"),
-        ("deposit(", "", "is no call of a task"),
+        ("deposit(", "", "')' is missing at the end"),
         ("deposit(x=1)", "", "called 'x'"),
         ("deposit(amount)", "", "amount is no literal such as 80 or 'text'; the panel knows no variables"),
         ("deposit", "1 +", "is no expression"),
