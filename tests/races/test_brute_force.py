@@ -15,7 +15,7 @@ from qstate_nb.races import explore
 PROGRAMS = 2_040
 PARTS = 20
 MOST = 1_000
-SIZES = ((2, 6), (2, 6), (2, 6), (2, 6), (4, 8))
+SIZES = ((2, 5), (2, 5), (2, 5), (2, 5), (4, 7))
 """Ops of a program: from, to."""
 
 
