@@ -622,3 +622,35 @@ def test_the_real_state_is_not_touched() -> None:
     before = app.registry.seq
     explore(deposit, n=3)
     assert app.registry.seq == before
+
+
+def adds_one(box: SyncBox) -> None:
+    box.increment("y")
+
+
+def sets_and_clears(box: SyncBox) -> None:
+    with box.transaction():
+        box.set("y", 1)
+        box.clear()
+
+
+def test_a_transaction_deletes_what_another_task_has_set_before() -> None:
+    """Though what it sees inside is the same with and without that."""
+    found = explore(adds_one, sets_and_clears)
+    assert sorted(len(outcome.state) for outcome in found.outcomes) == [0, 1]
+    assert found.verdict == "safe"
+    assert (found.complete, found.warnings) == (True, [])
+
+
+async def takes_two(box: Box, first: str, then: str) -> None:
+    one, two = (apart.state(Box, scope=name) for name in (first, then))
+    async with one.transaction(), two.transaction():
+        await one.increment("n")
+
+
+def test_a_deadlock_of_transactions_gives_up_each_of_them_in_turn() -> None:
+    """As the real State does; nobody waits for ever."""
+    found = explore(_bound(takes_two, first="a", then="b"), _bound(takes_two, first="b", then="a"))
+    given_up = [[type(error).__name__ for error in o.errors] for o in found.outcomes if o.verdict == "deadlock"]
+    assert sorted(given_up) == [["DeadlockError", "NoneType"], ["NoneType", "DeadlockError"]]
+    assert all(not any(outcome.blocked) for outcome in found.outcomes)
