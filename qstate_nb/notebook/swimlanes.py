@@ -38,6 +38,7 @@ def swimlanes(timeline: Timeline) -> str:
     title = f"a schedule of {len(timeline.steps)} steps"
     return (
         f'<svg class="qstate-lanes" width="{width}" height="{height}" '
+        f'style="max-width:none;width:{width}px;height:{height}px" '  # notebooks shrink pictures, and cut them
         f'role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
         f"{''.join(parts)}</svg>"
     )
