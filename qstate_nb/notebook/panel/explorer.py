@@ -38,7 +38,8 @@ class Explorer:
         self.problem = ""
         self.is_busy = False
         self._lock = threading.RLock()
-        self._view: View | None = None
+        self._outcomes = ""  # in HTML
+        self._shown: tuple[str, list[Possible]] = "", []  # made when it changes: the panel is drawn far more often
 
     def explore(self, calls: str, check: str, *, now: bool) -> threading.Thread | None:
         """Explore calls, as they are typed after ``%qstate races``, in a thread of its own.
@@ -54,6 +55,7 @@ class Explorer:
             if self.is_busy:
                 return None
             self.is_busy, self.problem, self.stepper = True, "", None
+            self._shown = self._outcomes, []
         thread = threading.Thread(
             target=self._explore, args=(calls, check, now), name="qstate panel races", daemon=True
         )
@@ -65,21 +67,29 @@ class Explorer:
         try:
             parsed = [races.parsed_call(self.app, word, _no_variables) for word in _words(calls)]
             view = races.races(self.app, parsed, check=check.strip() or None, now=now)
-            self._view, self.found = view, view.data
+            self._outcomes, self.found = view.html, view.data
         except QStateError as error:
             self.problem = str(error)
         except Exception as error:  # of a user's object
             self.problem = f"{type(error).__name__}: {message(error)}"
         finally:
             self.is_busy = False
-            self._on_change()
+            self._show()
+
+    def _show(self) -> None:
+        with self._lock:
+            stepper = self.stepper
+            self._shown = (
+                (self._outcomes, []) if stepper is None else (races.stepper_view(stepper).html, stepper.choices)
+            )
+        self._on_change()
 
     def step(self) -> None:
         """Begin to step through what was explored, or begin again."""
         with self._lock:
             if self.can_step and self.found is not None:
                 self.stepper = self.found.step()
-        self._on_change()
+        self._show()
 
     @property
     def can_step(self) -> bool:
@@ -91,33 +101,27 @@ class Explorer:
         with self._lock:
             if self.stepper is not None and number < len(self.choices()):
                 self.stepper.choose(number)
-        self._on_change()
+        self._show()
 
     def back(self) -> None:
         """Take the last step back; before the first there is none."""
         with self._lock:
             if self.stepper is not None and self.stepper.steps:
                 self.stepper.back()
-        self._on_change()
+        self._show()
 
     def stop_stepping(self) -> None:
         """Show the outcomes again."""
         self.stepper = None
-        self._on_change()
+        self._show()
 
     def choices(self) -> list[Possible]:
         """What can happen next, if one steps."""
-        with self._lock:
-            return [] if self.stepper is None else self.stepper.choices
+        return self._shown[1]
 
     def html(self) -> str:
         """What is to be seen."""
-        if self.is_busy:
-            return View([Paragraph("exploring …")]).html
-        with self._lock:
-            if self.stepper is not None:
-                return races.stepper_view(self.stepper).html
-        return "" if self._view is None else self._view.html
+        return View([Paragraph("exploring …")]).html if self.is_busy else self._shown[0]
 
 
 def _words(calls: str) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import ipywidgets as widgets
 
 from qstate_nb.notebook.panel.explorer import Explorer
-from qstate_nb.notebook.render import escape
+from qstate_nb.notebook.panel.parts import button, change, problem_html
 
 _MOST_CHOICES = 12
 
@@ -36,13 +34,12 @@ class RaceTab:
             layout={"flex": "0 1 260px"},
         )
         self._now = widgets.Checkbox(False, description="begin with the State as it is", indent=False)
-        self._explore = self._button("Explore", "search", "Find every outcome", self._ask)
-        self._step = self._button("Step", "step-forward", "Be the scheduler: choose who goes on", explorer.step)
-        self._back = self._button("Back", "step-backward", "Take the last step back", explorer.back)
-        self._outcomes = self._button("Outcomes", "list", "Show the outcomes again", explorer.stop_stepping)
+        self._explore = button("Explore", "search", "Find every outcome", self._ask)
+        self._step = button("Step", "step-forward", "Be the scheduler: choose who goes on", explorer.step)
+        self._back = button("Back", "step-backward", "Take the last step back", explorer.back)
+        self._outcomes = button("Outcomes", "list", "Show the outcomes again", explorer.stop_stepping)
         self._choices = [
-            self._button("", "", "Let this task go on", partial(explorer.choose, number))
-            for number in range(_MOST_CHOICES)
+            button("", "", "Let this task go on", partial(explorer.choose, number)) for number in range(_MOST_CHOICES)
         ]
         self._problem = widgets.HTML()
         self._result = widgets.HTML(layout={"overflow": "auto", "max_height": "640px"})
@@ -57,33 +54,22 @@ class RaceTab:
             ]
         ).add_class("qstate-races")
 
-    def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
-        button = widgets.Button(description=name, icon=icon, tooltip=tooltip, layout={"width": "auto"})
-        button.on_click(lambda _: do())
-        return button
-
     def _ask(self) -> None:
         self.explorer.explore(self._calls.value, self._check.value, now=self._now.value)
 
     def draw(self) -> None:
         """Show where the explorer is."""
         explorer = self.explorer
-        problem = explorer.problem
-        shown = f'<span style="color:var(--jp-error-color1,#c00)">{escape(problem)}</span>' if problem else ""
+        shown = problem_html(explorer.problem) if explorer.problem else ""
         choices = explorer.choices()
-        for number, button in enumerate(self._choices):
+        for number, each in enumerate(self._choices):
             is_shown = number < len(choices)
-            _change(button.layout, "display", "" if is_shown else "none")
+            change(each.layout, "display", "" if is_shown else "none")
             if is_shown:
-                _change(button, "description", f"{choices[number].task}: {choices[number].text}")
-        _change(self._problem, "value", shown)
-        _change(self._explore, "disabled", explorer.is_busy)
-        _change(self._step, "disabled", not explorer.can_step)
-        _change(self._back, "disabled", explorer.stepper is None or not explorer.stepper.steps)
-        _change(self._outcomes, "disabled", explorer.stepper is None)
-        _change(self._result, "value", explorer.html())
-
-
-def _change(thing: Any, name: str, value: object) -> None:
-    if getattr(thing, name) != value:
-        setattr(thing, name, value)
+                change(each, "description", f"{choices[number].task}: {choices[number].text}")
+        change(self._problem, "value", shown)
+        change(self._explore, "disabled", explorer.is_busy)
+        change(self._step, "disabled", not explorer.can_step)
+        change(self._back, "disabled", explorer.stepper is None or not explorer.stepper.steps)
+        change(self._outcomes, "disabled", explorer.stepper is None)
+        change(self._result, "value", explorer.html())

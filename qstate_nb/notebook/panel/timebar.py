@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.model import PanelModel
+from qstate_nb.notebook.panel.parts import button, problem_html
 from qstate_nb.notebook.render import escape
 
 _PLAY_MS = 400
@@ -57,16 +58,14 @@ class TimeBar:
         self._link.close()
 
     def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
-        button = widgets.Button(description=name, icon=icon, tooltip=tooltip, layout={"width": "auto"})
-        button.on_click(lambda _: self._try(do))
-        return button
+        return button(name, icon, tooltip, lambda: self._try(do))
 
     def _try(self, do: Callable[[], object]) -> None:
         try:
             done = do()
             text = "" if done is None else f"<span>{escape(str(done))}</span>"
         except QStateError as error:
-            text = f'<span style="color:var(--jp-error-color1,#c00)">{escape(str(error))}</span>'
+            text = problem_html(error)
         self._problem.value = text
         self._redraw()
 

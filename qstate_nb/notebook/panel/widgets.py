@@ -13,6 +13,7 @@ from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.explorer import Explorer
 from qstate_nb.notebook.panel.forms import Field, fields_for
 from qstate_nb.notebook.panel.model import SHOWN_CALLS, PanelModel, call_html
+from qstate_nb.notebook.panel.parts import change, problem_html
 from qstate_nb.notebook.panel.racetab import RaceTab
 from qstate_nb.notebook.panel.redraw import Redraw
 from qstate_nb.notebook.panel.timebar import TimeBar
@@ -82,7 +83,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._draw_tasks()
             self._time.draw()
             self._races.draw()
-            _set(self._state, self.model.states().html)
+            change(self._state, "value", self.model.states().html)
             self._draw_calls()
 
     def _draw_calls(self) -> None:
@@ -92,7 +93,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         others = iter([call for call in calls if call not in kept])
         for row in self._calls:
             row.show(row.call if row.call in kept else next(others, None))
-        _set(self._more, f"… {hidden:,} more running" if hidden else "")
+        change(self._more, "value", f"… {hidden:,} more running" if hidden else "")
 
     def _draw_tasks(self) -> None:
         tasks = list(self.app.tasks.values())
@@ -151,8 +152,8 @@ class TaskCard:
             given = {field.parameter.name: field.read() for field in self._fields}
             self._panel.model.run(self.task, {name: value for name, value in given.items() if value is not None})
         except QStateError as error:
-            problem = f'<span style="color:var(--jp-error-color1,#c00)">{escape(str(error))}</span>'
-        _set(self._problem, problem)
+            problem = problem_html(error)
+        change(self._problem, "value", problem)
         self._problem.layout.display = "" if problem else "none"
 
 
@@ -175,17 +176,12 @@ class CallRow:
         self.call = call
         self.box.layout.display = "none" if call is None else ""
         if call is not None:
-            _set(self._text, call_html(call))
+            change(self._text, "value", call_html(call))
             self._stop.layout.visibility = "hidden" if call.own_result is not None else "visible"
 
     def _on_stop(self, _: object) -> None:
         if self.call is not None:
             self.model.stop(self.call)
-
-
-def _set(widget: Any, value: str) -> None:
-    if widget.value != value:
-        widget.value = value
 
 
 def _serve_while_busy(boxes: list[Any]) -> None:
