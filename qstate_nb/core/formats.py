@@ -205,3 +205,8 @@ def printable(text: str, width: int = 80) -> str:
     """A name or key on one line: as it is, or as a str literal if it has control characters."""
     text = text[: width + 1]
     return _cut(text if text.isprintable() and text else repr(text), width)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as ``1 key`` or ``2,000 keys``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ from typing import Any
 from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.app.nesting import run_blocking
 from qstate_nb.app.runner import perform
-from qstate_nb.core.formats import printable, short
+from qstate_nb.core.formats import counted, printable, short
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.state import AsyncState, copy_fields
 from qstate_nb.core.values import copy_value
@@ -30,9 +30,9 @@ def overview(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
     registry = app.registry
     events = registry.history(limit=max(1, limits.events))
     counts = (
-        views.counted(len(app.tasks), "task"),
-        views.counted(len({key.name for key in registry.keys()}), "state"),
-        views.counted(events[-1].seq if events else 0, "event"),
+        counted(len(app.tasks), "task"),
+        counted(len({key.name for key in registry.keys()}), "state"),
+        counted(events[-1].seq if events else 0, "event"),
     )
     blocks: list[Block] = [Heading(f"{app.name}: {', '.join(counts)}")]
     blocks += views.all_states_blocks(registry, limits, limits.rows)
@@ -150,7 +150,7 @@ def _emptied(app: InlineApp, name: str, *, drop: bool) -> str:
     count = len(app.registry.writers(key))
     state = _state(app, name)
     run_blocking(state.drop() if drop else state.clear())
-    return f"{views.counted(count, 'key')} removed"
+    return f"{counted(count, 'key')} removed"
 
 
 def _state(app: InlineApp, name: str) -> AsyncState:
@@ -174,7 +174,7 @@ def tasks(app: InlineApp, limits: Limits = DEFAULT_LIMITS) -> View:
 
 def app_list(found: Mapping[str, InlineApp], current: InlineApp) -> View:
     """The apps among the user's variables; the one in use is marked."""
-    rows = [(name, views.counted(len(app.tasks), "task")) for name, app in found.items()]
+    rows = [(name, counted(len(app.tasks), "task")) for name, app in found.items()]
     marked = frozenset(index for index, app in enumerate(found.values()) if app is current)
     return View([Table(("app", "tasks"), rows, frozenset({0}), marked)], list(found))
 
@@ -244,5 +244,5 @@ def _result_blocks(results: Sequence[TaskResult], limits: Limits) -> list[Block]
         blocks += views.result_blocks(result, limits, output=False)  # it was shown when it was printed
     if len(results) > 1:
         good = sum(result.status == "success" for result in results)
-        blocks.append(Heading(f"{views.counted(len(results), 'call')}, {good:,} with success"))
+        blocks.append(Heading(f"{counted(len(results), 'call')}, {good:,} with success"))
     return blocks

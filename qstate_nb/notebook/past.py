@@ -11,7 +11,7 @@ from typing import Literal
 
 from qstate_nb.app import InlineApp
 from qstate_nb.core.diff import Diff, arrow
-from qstate_nb.core.formats import printable, short_marked
+from qstate_nb.core.formats import counted, printable, short_marked
 from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Event
 from qstate_nb.core.keys import StateKey
@@ -51,7 +51,7 @@ def history_view(found: History, limits: Limits = DEFAULT_LIMITS, *, times: bool
     hidden = len(found) - len(shown)
     blocks: list[Block] = []
     if found.dropped:
-        blocks.append(Paragraph(f"the first {views.counted(found.dropped, 'event')} of all were dropped"))
+        blocks.append(Paragraph(f"the first {counted(found.dropped, 'event')} of all were dropped"))
     if hidden:
         blocks.append(Paragraph(f"… {hidden:,} earlier"))
     return View([*blocks, *views.event_blocks(shown, limits, _time_of if times else None)], found)
@@ -98,7 +98,7 @@ def blame(app: InlineApp, state: str, limits: Limits = DEFAULT_LIMITS) -> View:
         )
         for name, event in events.items()
     ]
-    title = Heading(f"{key}: {views.counted(len(rows), 'key')} written")
+    title = Heading(f"{key}: {counted(len(rows), 'key')} written")
     columns = ("key", "value", "event", "op", "by")
     more = max(0, len(rows) - limits.rows)
     return View(
@@ -138,7 +138,7 @@ def _fields_of(then: Snapshot, keys: Sequence[StateKey], limits: Limits) -> list
         fields = then.fields(key)
         rows = [(printable(name), short_marked(value, limits.width)) for name, value in fields.items()]
         more = max(0, len(rows) - limits.rows)
-        blocks.append(Heading(f"{key}: {views.counted(len(rows), 'key')}"))
+        blocks.append(Heading(f"{key}: {counted(len(rows), 'key')}"))
         blocks.append(Table(("key", "value"), rows[: limits.rows], frozenset({0, 1}), more=more))
     return blocks
 
@@ -189,7 +189,7 @@ def save(app: InlineApp, path: str) -> str:
     Raises:
         SaveError: a value can't be saved, or the file can't be written.
     """
-    return f"{views.counted(app.registry.save(path), 'event')} saved to {path}"
+    return f"{counted(app.registry.save(path), 'event')} saved to {path}"
 
 
 def load(app: InlineApp, path: str) -> str:
@@ -199,5 +199,5 @@ def load(app: InlineApp, path: str) -> str:
         LoadError: the file can't be used. HistoryError: a task runs, or a transaction is open.
     """
     replaced = app.registry.seq
-    loaded = views.counted(app.registry.load(path), "event")
+    loaded = counted(app.registry.load(path), "event")
     return f"{loaded} loaded from {path}" + (f", in place of {replaced:,}" if replaced else "")

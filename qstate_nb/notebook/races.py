@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qstate_nb.app import InlineApp
-from qstate_nb.core.formats import message
+from qstate_nb.core.formats import counted, message
 from qstate_nb.core.inject import POSITIONAL
 from qstate_nb.core.keys import StateKey, checked_scope
 from qstate_nb.errors import ArgumentError, CommandError
@@ -19,7 +19,7 @@ from qstate_nb.notebook.arguments import Given, convert
 from qstate_nb.notebook.render import Block, Heading, Notice, Paragraph, View, escape
 from qstate_nb.notebook.swimlanes import swimlanes
 from qstate_nb.races import Exploration, Outcome, Stepper, Timeline, explore
-from qstate_nb.races.report import MOST_SHOWN, NO_PROBABILITY, headline, outcome_lines, plural
+from qstate_nb.races.report import MOST_SHOWN, NO_PROBABILITY, headline, outcome_lines
 from qstate_nb.races.timeline import timeline_text
 
 _TONES = {
@@ -256,7 +256,7 @@ def exploration_view(found: Exploration) -> View:
         cards.append(Card(outcome, found, draws=outcome.is_bad and number < _DRAWN))
     more = len(found.outcomes) - MOST_SHOWN
     if more > 0:
-        cards.append(Paragraph(f"… and {plural(more, 'outcome')} more"))
+        cards.append(Paragraph(f"… and {counted(more, 'outcome')} more"))
     notes: list[Block] = [Paragraph(f"note: {note}") for note in found.notes]
     notes += [Notice(f"warning: {warning}") for warning in found.warnings]
     share = [Paragraph(NO_PROBABILITY)] if len(found.outcomes) > 1 else []
@@ -277,7 +277,7 @@ def stepper_view(stepper: Stepper) -> View:
         bad = sum(outcome.is_bad for outcome in choice.outcomes)
         blocks.append(
             Paragraph(
-                f"{number}: {choice.task}: {choice.text} ({plural(len(choice.outcomes), 'outcome')}, {bad} bad)"
+                f"{number}: {choice.task}: {choice.text} ({counted(len(choice.outcomes), 'outcome')}, {bad} bad)"
             )
         )
     blocks += [Card(outcome, stepper.exploration, draws=False) for outcome in stepper.outcomes[:MOST_SHOWN]]

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from qstate_nb.core.formats import one_line, short_text
 from qstate_nb.notebook.render import escape
+from qstate_nb.notebook.timeline import COLOURS
 from qstate_nb.races.timeline import Shown, Timeline, change_text
 
 _ROW, _TOP, _LANE, _STATE, _MARGIN = 42, 34, 230, 440, 14
@@ -18,7 +19,6 @@ _BAD = "var(--jp-error-color1,#b00020)"
 _WARN = "var(--jp-warn-color1,#a35d00)"
 _LINE = "var(--jp-border-color2,#bbb)"
 _BOX = "fill:var(--jp-layout-color2,#eee);stroke:var(--jp-border-color1,#999)"
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3a9bd9")  # to be told apart by nearly everybody
 
 
 def swimlanes(timeline: Timeline) -> str:
@@ -53,7 +53,7 @@ def _y(number: int) -> int:
 
 
 def _colour(lane: int) -> str:
-    return _COLOURS[lane % len(_COLOURS)]
+    return COLOURS[lane % len(COLOURS)]
 
 
 def _heads(labels: Sequence[str], height: int) -> str:

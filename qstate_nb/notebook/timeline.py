@@ -14,7 +14,7 @@ _LANES = 12
 _LABEL, _STEP, _ROW, _MARGIN = 190, 12, 22, 12
 _TEXT = "fill:var(--jp-ui-font-color1,#333);font-family:var(--jp-ui-font-family,sans-serif);font-size:12px"
 _QUIET = "fill:var(--jp-ui-font-color2,#666);font-family:var(--jp-ui-font-family,sans-serif);font-size:11px"
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3a9bd9")  # to be told apart by nearly everybody
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3a9bd9")  # to be told apart by nearly everybody
 _SHAPES = (  # around 0 0; colours alone would tell too little
     '<circle r="4.5"/>',
     '<rect x="-4" y="-4" width="8" height="8"/>',
@@ -88,7 +88,7 @@ def _x(index: float) -> float:
 def _mark(kind: int, x: float, y: float, title: str = "") -> str:
     """The mark of the kind of that number; it says *title* when the mouse is over it."""
     said = f"<title>{escape(title)}</title>" if title else ""
-    colour, shape = _COLOURS[kind % len(_COLOURS)], _SHAPES[kind % len(_SHAPES)]
+    colour, shape = COLOURS[kind % len(COLOURS)], _SHAPES[kind % len(_SHAPES)]
     return f'<g transform="translate({x:g} {y:g})" fill="{colour}">{said}{shape}</g>'
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from qstate_nb.app import InlineApp, TaskResult
 from qstate_nb.core.diff import arrow, is_same
-from qstate_nb.core.formats import encodable, message, printable, short, short_marked, short_text, stable
+from qstate_nb.core.formats import counted, encodable, message, printable, short, short_marked, short_text, stable
 from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
@@ -117,11 +117,6 @@ def scope_blocks(registry: StateRegistry, name: str, limits: Limits, newest: int
 
 def _writer(event: Event | None) -> str:
     return "" if event is None else f"{event.actor}, event {event.seq}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, such as ``1 key`` or ``2,000 keys``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def task_blocks(app: InlineApp, limits: Limits) -> list[Block]:

@@ -105,7 +105,7 @@ class Alone:
         """As of `Observer`."""
         if self._at is None:
             return
-        node = self._target(lambda: self.automata.new_node(self.root.template, self._came_by, 0))
+        node = self._target(lambda: self.automata.kept(Node(self.root.template, self._came_by, 0)))
         if node.urgent is None:
             node.urgent = (model, name, op, tuple(args))
         raised = isinstance(result, Exception)
@@ -131,19 +131,14 @@ class Alone:
         if known is not None:
             self.expect(seen, known[1])
             return known[1]
-        return self._target(lambda: self.automata.end_node(seen) if seen.is_done else self._kept(seen))
-
-    def _kept(self, seen: Node) -> Node:
-        self.automata.nodes.append(seen)
-        seen.number = len(self.automata.nodes) - 1
-        return seen
+        return self._target(lambda: self.automata.kept(seen))
 
     def _seen(self) -> Node:
         """A node made of where the task stands; not numbered yet."""
         assert self._came_by is not None
         before, step = self._came_by
         counts = before.pendings[step.pending].kind not in ("start", "tick")
-        node = Node(-1, self.root.template, self._came_by, before.depth + counts)
+        node = Node(self.root.template, self._came_by, before.depth + counts)
         root = self.root
         node.pendings = [self._pending(gate) for gate in root.gates]
         node.is_asleep, node.has_ended = root.is_asleep, root.is_done
@@ -164,9 +159,6 @@ class Alone:
             node.note = "may never finish: it goes on without an op"
         elif not (node.pendings or node.is_done or node.is_asleep):
             node.note = "waits for what nobody will do"
-        if node.is_done:
-            self.automata.nodes.append(node)
-            node.number = len(self.automata.nodes) - 1
         if node.note:
             node.is_asleep = False
         elif not node.is_done and root.clock.next() is not None:
@@ -184,22 +176,14 @@ class Alone:
         if gate.kind == "primitive":
             places: tuple[int, ...] = (contents.place(gate.place),)
             return Pending(gate.kind, gate.name, label, places, gate.op, gate.args, child=gate.child)
-        frame = gate.around if gate.kind == "op" else gate.frame
-        chain = frozenset(map(self._frame_number, frame.chain())) if frame is not None else frozenset()
+        chain = frozenset(map(self._frame_number, gate.chain()))
         places = tuple(contents.place(bucket.key) for bucket in gate.buckets)
+        is_free, refusal = gate.is_free, gate.is_refused
         overlay: dict[str, Any] | None = None
-        is_free, refusal = True, False
-        if gate.buckets:
-            bucket = gate.buckets[0]
-            holder = bucket.holder
-            if holder is not None:
-                is_free = frame is not None and frame.takes_part_in(holder)
-                overlay = {}
-                for draft in reversed([each.drafts[bucket] for each in holders(bucket)]):
-                    overlay.update(draft.changed)
-            doubts = [doubt() for doubt in bucket.doubts]
-            around = frame if gate.kind == "op" else (frame.outer if frame is not None else None)
-            refusal = around is not None and any(d is not None and around.takes_part_in(d) for d in doubts)
+        if gate.buckets and gate.buckets[0].holder is not None:
+            overlay = {}
+            for holder in reversed(list(holders(gate.buckets[0]))):
+                overlay.update(holder.drafts[gate.buckets[0]].changed)
         key = self.automata.number(
             (gate.kind, places, label, None if overlay is None else canonical(overlay), is_free, refusal)
         )
@@ -223,7 +207,7 @@ class Alone:
             return
         if theirs != mine or known.is_done != found.is_done or known.urgent is not None:
             raise self._hidden(known, describe_node(found))
-        if known.is_done and self.automata.end_node(found) is not self.automata.end_node(known):
+        if known.is_done and self.automata.kept(found) is not known:
             raise self._hidden(known, describe_node(found))
 
     def _hidden(self, known: Node, instead: str) -> HiddenStateError:

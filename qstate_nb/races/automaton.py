@@ -48,13 +48,18 @@ class Automata:
 
     def start(self, template: Template) -> Node:
         """The node of a task that has not begun."""
-        node = self.new_node(template, None, 0)
+        node = self.kept(Node(template, None, 0))
         node.pendings = [Pending("start", "start", ("start",))]
         return node
 
-    def new_node(self, template: Template, back: tuple[Node, Step] | None, depth: int) -> Node:
-        """A node that nobody has been to."""
-        node = Node(len(self.nodes), template, back, depth)
+    def kept(self, node: Node) -> Node:
+        """Number a node, and keep it; of those that have ended alike, or are stuck for one reason, the first."""
+        if node.is_done or node.is_stuck:
+            end: Hashable = ("error", error_key(node.error)) if node.error is not None else canonical(node.result)
+            known = self._ends.setdefault((node.template, end if node.is_done else ("stuck", node.note)), node)
+            if known is not node:
+                return known
+        node.number = len(self.nodes)
         self.nodes.append(node)
         return node
 
@@ -79,14 +84,11 @@ class Automata:
             HiddenStateError: the task did something else before, after the same outcomes.
             OutOfScopeError: the task does what can't be explored.
         """
-        pending, step = node.pendings[index], Step(index, store, foreign, error)
-        if error is not None:
-            outcome, after = self.contents.outcomes.number(("raised", error_key(error)), error), store
-        else:
-            found = self.outcome(pending, store, foreign)
-            if found is None:
-                return None
-            outcome, after = found
+        step = Step(index, store, foreign, error)
+        found = self.outcome(node, step)
+        if found is None:
+            return None
+        outcome, after = found
         target = node.targets.get((index, outcome))
         if target is None:
             self._learn(node, step, outcome)
@@ -109,8 +111,11 @@ class Automata:
             store = self.contents.with_content(store, place, content)
         return store
 
-    def outcome(self, pending: Pending, store: int, foreign: int) -> tuple[int, int] | None:
+    def outcome(self, node: Node, step: Step) -> tuple[int, int] | None:
         """The outcome of what a gate leads to, and the store then; None if it can't open."""
+        pending, store, foreign = node.pendings[step.pending], step.store, step.foreign
+        if step.error is not None:
+            return self.contents.outcomes.number(("raised", error_key(step.error)), step.error), store
         if pending.kind == "op":
             return self._op(pending, store, foreign)
         if pending.kind in ("begin", "mutate"):
@@ -210,9 +215,7 @@ class Automata:
         return way[::-1]
 
     def _known_outcome(self, node: Node, step: Step) -> int:
-        if step.error is not None:
-            return self.contents.outcomes.number(("raised", error_key(step.error)), step.error)
-        found = self.outcome(node.pendings[step.pending], step.store, step.foreign)
+        found = self.outcome(node, step)
         assert found is not None
         return found[0]
 
@@ -237,12 +240,3 @@ class Automata:
         for run in self._parked.values():
             run.world.end()
         self._parked.clear()
-
-    def stuck_node(self, node: Node) -> Node:
-        """The node for a task that can't go on: one for each reason."""
-        return self._ends.setdefault((node.template, "stuck", node.note), node)
-
-    def end_node(self, node: Node) -> Node:
-        """The node for a task that has ended: one for each result or error."""
-        kind = ("error", error_key(node.error)) if node.error is not None else ("result", canonical(node.result))
-        return self._ends.setdefault((node.template, kind), node)

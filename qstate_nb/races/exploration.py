@@ -222,10 +222,7 @@ class Exploration:
 
     def position_after(self, steps: Sequence[WalkStep]) -> Position:
         """The position after some steps."""
-        walker = Walker(self.graph)
-        for step in steps:
-            walker.store, walker.at[step.task] = step.store, step.after.number
-        return walker.position
+        return Walker(self.graph).skip(steps).position
 
     def outcome_at(self, position: Position) -> Outcome | None:
         """The outcome of an end."""

@@ -7,7 +7,7 @@ both colours wait for it as they wait for another's transaction. Behind the gate
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from qstate_nb.core import ops
@@ -84,6 +84,28 @@ class Gate(Waiter):
     @timeout.setter
     def timeout(self, seconds: float | None) -> None:
         self.limit = seconds
+
+    @property
+    def inside(self) -> Frame | None:
+        """The transaction that the op is in, or that takes the buckets."""
+        return self.around if self.kind == "op" else self.frame
+
+    def chain(self) -> Iterator[Frame]:
+        """That transaction, and those around it."""
+        return iter(()) if self.inside is None else self.inside.chain()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it leads to an error, as a transaction around it was rolled back."""
+        around = self.inside if self.kind == "op" or self.inside is None else self.inside.outer
+        doubts = [doubt() for doubt in self.buckets[0].doubts] if self.buckets else []
+        return around is not None and any(each is not None and around.takes_part_in(each) for each in doubts)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing in its own world is in the way."""
+        holder = self.buckets[0].holder if self.buckets else None
+        return holder is None or (self.inside is not None and self.inside.takes_part_in(holder))
 
     @property
     def label(self) -> Hashable:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qstate_nb.core.formats import short
+from qstate_nb.core.history import is_whole
 from qstate_nb.errors import ArgumentError, OutOfScopeError
 from qstate_nb.races.sandbox import running_task
 from qstate_nb.races.world import Cut, Limit
@@ -45,9 +46,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in (("preemptions", 0), ("max_states", 1), ("max_ops", 1), ("max_seconds", 0)):
             value = getattr(self, name)
-            kinds = (int, float) if name == "max_seconds" else (int,)
-            is_number = isinstance(value, kinds) and not isinstance(value, bool) and value >= least
-            if not (is_number or (value is None and name == "preemptions")):
+            is_seconds = name == "max_seconds" and isinstance(value, float) and value >= least
+            if not (is_whole(value, least) or is_seconds or (value is None and name == "preemptions")):
                 raise ArgumentError(f"{name} must be a number, at least {least}, not {short(value)}")
 
 

@@ -65,7 +65,8 @@ class Node:
     """Where a task stands.
 
     Attributes:
-        number: unique in an exploration.
+        number: unique in an exploration, once it is kept.
+        is_stuck: whether only `note` tells why it doesn't go on, and not how it came there.
         pendings: what it can do next.
         urgent: what it does at once, before anybody else can do anything.
         held: places that it holds → the numbers of its transactions that do.
@@ -81,12 +82,12 @@ class Node:
     """
 
     __slots__ = (
-        *("alarm", "back", "depth", "error", "has_ended", "held", "is_asleep", "is_done", "locks", "mask", "note"),
-        *("number", "pendings", "result", "targets", "template", "urgent"),
+        *("alarm", "back", "depth", "error", "has_ended", "held", "is_asleep", "is_done", "is_stuck", "locks"),
+        *("mask", "note", "number", "pendings", "result", "targets", "template", "urgent"),
     )
 
-    def __init__(self, number: int, template: Template, back: tuple[Node, Step] | None, depth: int) -> None:
-        self.number = number
+    def __init__(self, template: Template, back: tuple[Node, Step] | None, depth: int) -> None:
+        self.number = -1
         self.template = template
         self.back = back
         self.depth = depth
@@ -100,6 +101,7 @@ class Node:
         self.error: BaseException | None = None
         self.alarm: float | None = None
         self.is_asleep = False
+        self.is_stuck = False
         self.has_ended = False
         self.note = ""
         self.targets: dict[tuple[int, int], tuple[tuple[Effect, ...], Node]] = {}

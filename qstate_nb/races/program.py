@@ -8,6 +8,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import itertools
 import sys
 import sysconfig
 import textwrap
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from qstate_nb.app import Task, TaskResult
 from qstate_nb.app.runner import perform, perform_sync
 from qstate_nb.core.formats import short
+from qstate_nb.core.history import is_whole
 from qstate_nb.core.inject import StatePlugin, innermost, is_async, name_of
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
@@ -152,7 +154,7 @@ class Program:
             alike.append(alike[0] if alike else Template(number, task, args, kwargs))
         return [template for alike in known.values() for template in alike]
 
-    @property
+    @functools.cached_property
     def groups(self) -> list[int]:
         """For each task, the number of the first that is like it."""
         first: dict[Template, int] = {}
@@ -172,6 +174,15 @@ class Program:
         """What a State class declares as the default of a field, or `ABSENT`."""
         declared = self.contents.declared.get(key.name)
         return ABSENT if declared is None else declared.default(field, ABSENT)
+
+    def position(self, store: int, at: Sequence[int]) -> tuple[int, ...]:
+        """A position: a store, and where each task stands, those that are alike in order."""
+        groups = self.groups
+        alike = [
+            sorted(number for number, group in zip(at, groups, strict=True) if group == first)
+            for first in dict.fromkeys(groups)
+        ]
+        return (store, *itertools.chain.from_iterable(alike))
 
     def _look_at(self, function: Callable[..., Any]) -> None:
         """Find what tasks share besides State."""
@@ -333,7 +344,7 @@ def as_calls(tasks: Sequence[Any], n: int) -> list[tuple[Any, Sequence[Any], Map
     Raises:
         ArgumentError: one is none of these, or *n* is not such a number.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+    if not is_whole(n, 1):
         raise ArgumentError(f"n must be how many of each task run at once, 1 or more, not {short(n)}")
     return [_as_call(task) for task in tasks for _ in range(n)]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qstate_nb.core.formats import counted
+
 if TYPE_CHECKING:
     from qstate_nb.races.exploration import Exploration
     from qstate_nb.races.outcomes import Outcome
@@ -14,33 +16,23 @@ MOST_SHOWN = 20
 NO_PROBABILITY = "a share of schedules is no probability: real ones are not all as likely"
 
 
-def plural(count: int, thing: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> plural(1, "schedule"), plural(1200, "schedule")
-        ('1 schedule', '1,200 schedules')
-    """
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def share_text(outcome: Outcome, total: int) -> str:
     """How many schedules lead to an outcome: ``48 of 90 schedules (53 %)``."""
     if not outcome.schedules:
         return "found, its schedules were not counted"
     share = outcome.share * 100
     percent = f"{float(share):.0f} %" if share >= 1 else "under 1 %"
-    return f"{outcome.schedules:,} of {plural(total, 'schedule')} ({percent})"
+    return f"{outcome.schedules:,} of {counted(total, 'schedule')} ({percent})"
 
 
 def headline(found: Exploration) -> str:
     """The verdict in one line."""
     extent = "not complete"
     if found.complete:
-        extent = f"all of {plural(found.total, 'interleaving')}"
+        extent = f"all of {counted(found.total, 'interleaving')}"
     elif found.total:
-        extent = f"not complete: {plural(found.total, 'interleaving')} counted"
-    return f"{found.verdict}: {' | '.join(found.labels)}; {plural(len(found.outcomes), 'outcome')}, {extent}"
+        extent = f"not complete: {counted(found.total, 'interleaving')} counted"
+    return f"{found.verdict}: {' | '.join(found.labels)}; {counted(len(found.outcomes), 'outcome')}, {extent}"
 
 
 def outcome_lines(outcome: Outcome, found: Exploration) -> list[str]:
@@ -62,7 +54,7 @@ def exploration_text(found: Exploration) -> str:
     for outcome in found.outcomes[:MOST_SHOWN]:
         lines += outcome_lines(outcome, found)
     if len(found.outcomes) > MOST_SHOWN:
-        lines.append(f"… and {plural(len(found.outcomes) - MOST_SHOWN, 'outcome')} more")
+        lines.append(f"… and {counted(len(found.outcomes) - MOST_SHOWN, 'outcome')} more")
     lines += [f"note: {note}" for note in found.notes]
     lines += [f"warning: {warning}" for warning in found.warnings]
     if len(found.outcomes) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from qstate_nb.core.formats import message, short
@@ -13,7 +13,7 @@ from qstate_nb.core.keys import StateKey
 from qstate_nb.errors import HiddenStateError, ScheduleMismatch
 from qstate_nb.races.canonical import canonical, error_key
 from qstate_nb.races.graph import Graph, Move, Position
-from qstate_nb.races.nodes import Node, Pending, describe
+from qstate_nb.races.nodes import Node, Pending, Step, describe
 from qstate_nb.races.world import World
 
 _VERSION = "1"
@@ -134,11 +134,13 @@ class Walker:
     @property
     def position(self) -> Position:
         """The position, with the tasks that are alike in order."""
-        position: list[int] = [self.store]
-        groups = self.graph.program.groups
-        for first in dict.fromkeys(groups):
-            position += sorted(at for at, group in zip(self.at, groups, strict=True) if group == first)
-        return tuple(position)
+        return self.graph.program.position(self.store, self.at)
+
+    def skip(self, steps: Iterable[WalkStep]) -> Walker:
+        """Be where some steps lead to that were made by another."""
+        for step in steps:
+            self.store, self.at[step.task] = step.store, step.after.number
+        return self
 
     def choices(self) -> dict[Choice, BaseException | None]:
         """What can happen next, in order; with what is raised there, if something is given up."""
@@ -192,11 +194,9 @@ class Walker:
         return step
 
     def _outcome(self, node: Node, choice: Choice, foreign: int, error: BaseException | None) -> tuple[Any, bool]:
-        automata = self.graph.automata
-        found = automata.outcome(node.pendings[choice.gate], self.store, foreign)
-        if error is not None or found is None:
-            return error, True
-        outcomes = automata.contents.outcomes
+        found = self.graph.automata.outcome(node, Step(choice.gate, self.store, foreign, error))
+        assert found is not None
+        outcomes = self.graph.contents.outcomes
         key = outcomes.keys[found[0]]
         return outcomes.values[found[0]], isinstance(key, tuple) and key[0] == "raised"
 
@@ -292,10 +292,8 @@ class Replayer:
 
     def _compare_end(self, world: World, steps: Sequence[WalkStep]) -> None:
         nodes = self.graph.automata.nodes
-        at = list(self.graph.start[1:])
-        for step in steps:
-            at[step.task] = step.after.number
-        for root, number, label in zip(world.roots, at, self.graph.program.labels, strict=True):
+        walker = Walker(self.graph).skip(steps)
+        for root, number, label in zip(world.roots, walker.at, self.graph.program.labels, strict=True):
             node = nodes[number]
             end = _end_key(root.is_done and not root.gates, root.result, root.error)
             if node.note.startswith("may never"):
@@ -306,7 +304,7 @@ class Replayer:
                     f"{_end_text(root.is_done, root.result, root.error)}; alone, after the same results of its ops, "
                     f"with {_end_text(node.is_done, node.result, node.error)}"
                 )
-        store = steps[-1].store if steps else self.graph.start[0]
+        store = walker.store
         if world.store_now() != store:
             state = self.graph.program.state
             raise HiddenStateError(

@@ -89,9 +89,7 @@ class Timeline:
     def ends(self) -> list[str]:
         """The State in the end, and how each task ends, if not by returning None."""
         graph = self.exploration.graph
-        walker = Walker(graph)
-        for step in self._steps:
-            walker.store, walker.at[step.task] = step.store, step.after.number
+        walker = Walker(graph).skip(self._steps)
         nodes = [graph.automata.nodes[number] for number in walker.at]
         blocked = graph.blocked((walker.store, *walker.at))
         ends = zip(self.labels, nodes, blocked, strict=True)

@@ -5,10 +5,9 @@ It is what is left when tasks share more than State, so that they can't be run o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from qstate_nb.core.buckets import Bucket
-from qstate_nb.core.frames import Frame
 from qstate_nb.core.waiting import holders
 from qstate_nb.errors import DeadlockError, Wait
 from qstate_nb.races.automaton import Automata
@@ -96,19 +95,17 @@ class RealRun:
         """The bucket that a gate waits for, if others hold it."""
         if gate.kind == "primitive" or not gate.buckets:
             return None
-        bucket, frame = gate.buckets[0], gate.around if gate.kind == "op" else gate.frame
+        bucket = gate.buckets[0]
         if gate.kind == "op":
-            refused = frame is not None and any((d := ref()) and frame.takes_part_in(d) for ref in bucket.doubts)
-            is_free = bucket.holder is None or (frame is not None and frame.takes_part_in(bucket.holder))
-            return None if refused or is_free else bucket
-        assert frame is not None
+            return None if gate.is_refused or gate.is_free else bucket
+        assert gate.inside is not None
         store = bucket.store
         assert isinstance(store, GatedStore)
-        return None if store.is_free_for(bucket, frame) else bucket
+        return None if store.is_free_for(bucket, gate.inside) else bucket
 
     def _cycle(self, gate: Gate) -> list[Wait] | None:
         """Who waits for whom, from a gate back to what is held around it."""
-        mine = set(_chain(gate))
+        mine = set(gate.chain())
         paths: list[list[Gate]] = [[gate]]
         seen = {gate}
         gates = [each for root in self.world.roots for each in root.gates]
@@ -116,12 +113,12 @@ class RealRun:
             bucket = self._blocking(path[-1])
             if bucket is None:
                 continue
-            around = set(_chain(path[-1]))
+            around = set(path[-1].chain())
             holding = [holder for holder in holders(bucket) if holder not in around]
             if mine & set(holding):
                 return [_wait(each, self._blocking(each)) for each in path]
             for other in gates:
-                if other not in seen and self._blocking(other) is not None and set(holding) & set(_chain(other)):
+                if other not in seen and self._blocking(other) is not None and set(holding) & set(other.chain()):
                     seen.add(other)
                     paths.append([*path, other])
         return None
@@ -130,7 +127,7 @@ class RealRun:
         """Let somebody go on."""
         root = self.world.roots[choice.task]
         self.world.step += 1
-        self._count(root, choice)
+        self._count(choice)
         self.schedule.append(choice)
         if root in self._waiting:
             self._waiting.discard(root)
@@ -142,7 +139,7 @@ class RealRun:
         if self.world.problem is not None:
             raise self.world.problem
 
-    def _count(self, root: Root, choice: Choice) -> None:
+    def _count(self, choice: Choice) -> None:
         """Count a preemption, if it is one."""
 
         def control(each: Choice) -> tuple[int, int]:
@@ -153,7 +150,6 @@ class RealRun:
         if self._last is not None and mine != self._last:
             self.preemptions += any(control(other) == self._last for other, _ in self.choices())
         self._last = mine
-        assert root.index == choice.task
 
     def go(self, choose: Chooser, most: int) -> None:
         """Run to the end, or so many steps."""
@@ -169,28 +165,19 @@ class RealRun:
         nodes = [self._end_node(automata, root) for root in self.world.roots]
         store = self.world.store_now()
         self.world.end()
-        groups = self.program.groups
-        position = [store]
-        for first in dict.fromkeys(groups):
-            position += sorted(node.number for node, group in zip(nodes, groups, strict=True) if group == first)
-        return tuple(position)
+        return self.program.position(store, [node.number for node in nodes])
 
     def _end_node(self, automata: Automata, root: Root) -> Node:
-        node = automata.new_node(root.template, None, 0)
+        node = Node(root.template, None, 0)
         node.is_done = root.is_done and not root.gates and not root.is_asleep
         node.result, node.error = root.result, root.error
         if not node.is_done:
+            node.is_stuck = True
             node.note = "waits: " + " and ".join(f"{gate.name} {gate.place}" for gate in root.gates)
-            return automata.stuck_node(node)
-        return automata.end_node(node)
-
-
-def _chain(gate: Gate) -> Iterator[Frame]:
-    frame = gate.around if gate.kind == "op" else gate.frame
-    return iter(()) if frame is None else frame.chain()
+        return automata.kept(node)
 
 
 def _wait(gate: Gate, bucket: Bucket | None) -> Wait:
     assert gate.root is not None
-    held = dict.fromkeys(str(b.key) for b in gate.root.world.buckets for f in _chain(gate) if b in f.drafts)
+    held = dict.fromkeys(str(b.key) for b in gate.root.world.buckets for f in gate.chain() if b in f.drafts)
     return Wait(gate.root.template.name, tuple(held), str(None if bucket is None else bucket.key))

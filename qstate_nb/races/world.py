@@ -72,7 +72,6 @@ class Root:
         gates: where it stands.
         is_done: whether its function has ended.
         result, error: how.
-        output: what it has printed, with the number of the step in which it did.
     """
 
     def __init__(self, world: World, template: Template, index: int) -> None:

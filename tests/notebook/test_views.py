@@ -9,6 +9,7 @@ import pytest
 
 from qstate_nb import InlineApp, State, StateRegistry, TaskResult
 from qstate_nb.core.diff import arrow
+from qstate_nb.core.formats import counted
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.notebook import views
@@ -232,7 +233,7 @@ def test_a_cancelled_call_says_why(app: InlineApp) -> None:
 
 
 def test_numbers_have_their_noun() -> None:
-    assert [views.counted(n, "key") for n in (0, 1, 2_000)] == ["0 keys", "1 key", "2,000 keys"]
+    assert [counted(n, "key") for n in (0, 1, 2_000)] == ["0 keys", "1 key", "2,000 keys"]
 
 
 def test_a_long_text_is_shown_from_its_end() -> None:
