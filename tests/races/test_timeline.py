@@ -329,3 +329,10 @@ def test_the_nearest_serial_run_ends_in_the_same_order() -> None:
         if timeline.nearest_serial is not None:
             last = timeline.steps[-1].lane
             assert timeline.nearest_serial.steps[-1].lane == last
+
+
+def test_what_was_written_before_it_was_read_is_not_stale() -> None:
+    found = explore(deposit, writes_blindly)
+    start = found.outcomes[0].id.rpartition("-")[0]
+    assert [step.note for step in found.timeline(f"{start}-BAA").steps] == ["", "", ""]
+    assert found.timeline(f"{start}-ABA").steps[2].note == "step 3 overwrites what step 2 wrote"

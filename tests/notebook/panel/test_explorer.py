@@ -94,3 +94,12 @@ def test_it_explores_once_at_a_time(explorer: Explorer, monkeypatch: pytest.Monk
     thread.join()
     assert started == [None]
     assert "exploring" in seen_in(explorer.html())
+
+
+def test_another_exploration_ends_the_stepping(explorer: Explorer) -> None:
+    explored(explorer, "deposit deposit")
+    explorer.step()
+    explorer.choose(0)
+    assert "✓ safe" in explored(explorer, "deposit")
+    assert "can still come" not in seen_in(explorer.html())
+    assert explorer.choices() == []
