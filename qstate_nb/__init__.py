@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qstate_nb.app import Call, InlineApp, Progress, Task, TaskResult
+from qstate_nb.app import Call, InlineApp, Progress, Scenario, Step, Task, TaskResult
 from qstate_nb.core.adapters import AsyncStateRegistry, SyncStateRegistry
 from qstate_nb.core.binding import Scope
 from qstate_nb.core.inject import StatePlugin
@@ -45,11 +45,13 @@ __all__ = [
     "Event",
     "InlineApp",
     "Progress",
+    "Scenario",
     "Scope",
     "State",
     "StateKey",
     "StatePlugin",
     "StateRegistry",
+    "Step",
     "SyncState",
     "SyncStateRegistry",
     "Task",

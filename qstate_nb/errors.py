@@ -33,6 +33,7 @@
     │   ├── HiddenStateError     a task depends on something that is not State
     │   ├── OutOfScopeError      a task does what can't be explored: I/O, threads, processes
     │   └── ScheduleMismatch     a schedule of other code, or one that can't be
+    ├── ScenarioError            a scenario that stopped or has failed checks, or that can't be recorded or written
     ├── NotFoundError            an unknown name, with the close matches (also a LookupError)
     ├── ArgumentError            a value that doesn't fit a task's parameter (also a ValueError)
     ├── CommandError             a `%qstate` line that can't be understood
@@ -214,6 +215,10 @@ class OutOfScopeError(RaceError):
 
 class ScheduleMismatch(RaceError):  # noqa: N818 - the name is given
     """A schedule can't be replayed: the code or the State has changed since, or it is no schedule."""
+
+
+class ScenarioError(QStateError):
+    """A scenario stopped at an error, or a check in it failed; or it can't be recorded, run again or written."""
 
 
 class NotFoundError(QStateError, LookupError):

@@ -45,6 +45,7 @@ class Call:
         echo: whether what it prints is shown.
         own_status, own_result: as `status` and `result`, of this attempt alone.
         progress: the last `Progress` that the task told, or None.
+        count: how many values the task has yielded so far; None for a task that isn't a generator.
         attempt_number: 1, or more for a retry.
         retried_as: the next attempt, or None.
         stopped_by: the error that `stop` was given, or None.
@@ -54,6 +55,7 @@ class Call:
     own_status: Status = "new"
     own_result: TaskResult | None = None
     progress: Progress | None = None
+    count: int | None = None
     attempt_number = 1
     retried_as: Call | None = None
     stopped_by: TaskError | None = None
@@ -112,6 +114,11 @@ class Call:
         while call.retried_as is not None:
             call = call.retried_as
         return call
+
+    @property
+    def first(self) -> Call:
+        """The first attempt: the call itself, or what it is a retry of."""
+        return self._first or self
 
     @property
     def status(self) -> Status:
@@ -202,12 +209,24 @@ class Call:
         self.progress = progress
         self.task.app.tell(self)
 
+    def tell_count(self, count: int) -> None:
+        """Note how many values it has yielded."""
+        self.count = count
+        self.task.app.tell(self)
+
     def write(self, text: str, /) -> None:
         """Note what it has printed."""
         # Several threads may be the first to print, or a finaliser, just while the output is made.
         output = self._output or self.__dict__.setdefault("_output", Output())
         output.write(text)
+        self.overhear(text)
         self.task.app.tell(self)
+
+    def overhear(self, text: str, /) -> None:
+        """Pass on what it, or a call that it made, has printed, to who wants to know all of that."""
+        outer = self.outer
+        if outer is not None and outer[1] is not None:
+            outer[1].overhear(text)
 
     def begin(self, running: Stoppable) -> None:
         """Note that the attempt begins.

@@ -12,7 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from qstate_nb.app.call import Call
 from qstate_nb.app.nesting import run_blocking, running_loop
@@ -29,6 +29,9 @@ from qstate_nb.core.state import StateT
 from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.core.timetravel import Moment
 from qstate_nb.errors import NotFoundError, TaskDefinitionError
+
+if TYPE_CHECKING:
+    from qstate_nb.app.scenario import Scenario
 
 MAX_CALLS = 1_000
 
@@ -89,6 +92,8 @@ class InlineApp:
         self._origin: InlineApp | None = None  # of a fork
         self._has_forks = False
         self._limits_time = True
+        self.scenarios: dict[str, Scenario] = {}  # those that were recorded, by name
+        self.recorder: Scenario | None = None  # what is run is recorded in it, until somebody ends that
         self._registry.add_runner(self)
 
     @overload
@@ -265,20 +270,32 @@ class InlineApp:
             >>> app.state(Stock).get_all()
             {}
         """
-        made = self.twin(self.registry.fork(at), name=f"{self.name} (fork)" if name is None else name)
-        for task in self.tasks.values():
-            made.adopt(task)
-        return made
+        return self.twin(self.registry.fork(at), name=f"{self.name} (fork)" if name is None else name, adopts=True)
 
-    def twin(self, registry: StateRegistry, *, name: str = "app", limits_time: bool = True) -> InlineApp:
+    def scenario(self, name: str) -> Scenario:
+        """A new `Scenario`, to record what is called in a block: ``with app.scenario("signup") as s:``.
+
+        Raises:
+            ScenarioError: *name* is no text.
+        """
+        from qstate_nb.app.scenario import Scenario
+
+        return Scenario(self._here(), name)
+
+    def twin(
+        self, registry: StateRegistry, *, name: str = "app", limits_time: bool = True, adopts: bool = False
+    ) -> InlineApp:
         """An app on another registry: where a task of it calls one of this app, that runs there, as in a fork.
 
         Args:
             limits_time: whether the tasks' ``max_time`` counts there.
+            adopts: whether it has this app's tasks from the beginning.
         """
         made = InlineApp(name, registry=registry)
         made._origin = self
         made._limits_time = limits_time
+        for task in self.tasks.values() if adopts else ():
+            made.adopt(task)
         self._has_forks = True
         return made
 

@@ -69,6 +69,9 @@ class Printer(Protocol):
     def write(self, text: str, /) -> object:
         """Take text that was printed."""
 
+    def overhear(self, text: str, /) -> object:
+        """Hear what a printer inside this one has printed."""
+
 
 _current: ContextVar[Printer | None] = ContextVar("qstate_nb.current_printer", default=None)
 

@@ -191,11 +191,16 @@ def _raise_if_fatal(error: BaseException) -> None:
 
 
 async def _result_of(call: Call, result: Any) -> Any:
+    if not inspect.isasyncgen(result):
+        return await _awaited(result)
     handler = call.task.options.generate_handler
-    if inspect.isasyncgen(result):
-        async with contextlib.aclosing(result):
-            return [item if handler is None else await _awaited(handler(item)) async for item in result]
-    return await _awaited(result)
+    values: list[Any] = []
+    async with contextlib.aclosing(result):
+        call.tell_count(0)
+        async for item in result:
+            call.tell_count(len(values) + 1)
+            values.append(item if handler is None else await _awaited(handler(item)))
+    return values
 
 
 async def _awaited(result: Any) -> Any:
@@ -204,11 +209,16 @@ async def _awaited(result: Any) -> Any:
 
 def _result_of_sync(call: Call) -> Any:
     result = call.invoke()
+    if not inspect.isgenerator(result):
+        return _awaited_sync(result)
     handler = call.task.options.generate_handler
-    if inspect.isgenerator(result):
-        with contextlib.closing(result):
-            return [item if handler is None else _awaited_sync(handler(item)) for item in result]
-    return _awaited_sync(result)
+    values: list[Any] = []
+    with contextlib.closing(result):
+        call.tell_count(0)
+        for item in result:
+            call.tell_count(len(values) + 1)
+            values.append(item if handler is None else _awaited_sync(handler(item)))
+    return values
 
 
 def _awaited_sync(result: Any) -> Any:

@@ -24,6 +24,7 @@ _ON_STATE = (*_ON_WHOLE_STATE, "get", "set", "update", "incr", "append", "delete
 _FEW_SCOPES = 20
 _MOST = 1_000  # candidates
 
+_PYTHON = re.compile(r"\s*%%qstate\s+scenario\b")  # a cell of it
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%{1,2}qstate\s+(.*)", re.DOTALL)
 
 
@@ -41,7 +42,8 @@ def command_before(line: str, cell: str) -> str | None:
     match = _LINE.fullmatch(line)
     if match is not None:
         return match[1]
-    return line.lstrip() if cell.lstrip().startswith("%%qstate") and "%" not in line else None
+    is_ours = cell.lstrip().startswith("%%qstate") and not _PYTHON.match(cell)
+    return line.lstrip() if is_ours and "%" not in line else None
 
 
 def candidates(command: str, names: Mapping[str, Any], app: Callable[[], InlineApp]) -> tuple[str, list[str]]:
@@ -78,6 +80,8 @@ def _for_app(app: Callable[[], InlineApp], verb: str, given: list[str], word: st
         return _for_run(app(), given, word)
     if verb == "races":
         return app().tasks
+    if verb == "scenario":
+        return () if given else map(as_word, app().scenarios)
     if given[-1:] == ["--task"]:
         return map(as_word, app().tasks)
     if given[-1:] == ["--at"] or len(given) < _MOMENTS.get(verb, 0):

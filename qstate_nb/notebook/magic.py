@@ -15,13 +15,14 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from IPython.display import display
 from traitlets import Int
 
-from qstate_nb.app import InlineApp, TaskResult
+from qstate_nb.app import InlineApp, Scenario, TaskResult
+from qstate_nb.app.replaying import Replay
 from qstate_nb.core.diff import Diff
 from qstate_nb.core.formats import one_line
 from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.errors import CommandError, QStateError
-from qstate_nb.notebook import apps, commands, past, races, views
+from qstate_nb.notebook import apps, commands, past, races, scenarios, views
 from qstate_nb.notebook.arguments import Given, convert, split
 from qstate_nb.notebook.completion import candidates, command_before
 from qstate_nb.notebook.line import Line
@@ -61,6 +62,8 @@ class QStateMagics(Magics):
         try:
             if cell is None:
                 return self._execute(line, {**self._shell.user_ns, **local})
+            if line.split()[:1] == ["scenario"]:
+                return self._run_scenario(line, cell)
             for each in [line, *cell.split("\n")]:
                 if each.strip() and not each.lstrip().startswith("#"):
                     _display(self._execute(each, {**self._shell.user_ns, **local}))
@@ -93,6 +96,25 @@ class QStateMagics(Magics):
         except HelpRequested:
             return help_view(verb.name)
         return _HANDLERS[verb.name](self, Line(verb, given, names))
+
+    def _run_scenario(self, line: str, cell: str) -> None:
+        """Run a cell as a scenario, show it, and raise what was wrong."""
+        names, words = self._shell.user_ns, split(line.strip().rstrip(";"))
+        try:
+            given = Line(find_verb(words[0]), find_verb(words[0]).parse(words[1:]), names)
+        except HelpRequested:
+            return _display(help_view(words[0]))
+        if given.maybe("name") is None:
+            raise CommandError("a scenario needs a name: %%qstate scenario signup")
+        source = self._shell.transform_cell(cell)
+        app, output = self.app(names), given.variable("o")
+        done = scenarios.run_cell(app, given["name"], source, names, fresh=given.option("fresh"), typed=cell)
+        if output is not None:
+            names[output] = done
+        if not line.rstrip().endswith(";"):
+            _display(scenarios.scenario_view(done, self._limits))
+        done.check()
+        return None
 
     def app(self, names: Mapping[str, Any]) -> InlineApp:
         """The app in use."""
@@ -264,6 +286,23 @@ class QStateMagics(Magics):
             self._shell.user_ns[output] = found.data
         return found
 
+    def _scenario(self, given: Line) -> View:
+        app, name, output = self.app(given.names), given.maybe("name"), given.variable("o")
+        if given.option("fresh"):
+            raise CommandError("--fresh needs steps to run: begin the cell with %%qstate scenario, with two %")
+        if name is None:
+            return scenarios.listing(app)
+        found = scenarios.find(app, name)
+        if output is not None:
+            self._shell.user_ns[output] = found
+        return scenarios.scenario_view(found, self._limits)
+
+    def _record(self, given: Line) -> str:
+        return scenarios.record(self.app(given.names), given["name"])
+
+    def _stop(self, given: Line) -> View:
+        return scenarios.scenario_view(scenarios.stop(self.app(given.names)), self._limits)
+
     def _app(self, given: Line) -> View:
         name = given.maybe("name")
         if name is not None:
@@ -313,6 +352,9 @@ _HANDLERS: dict[str, Callable[[QStateMagics, Line], Given | View | Panel | str]]
     "tasks": QStateMagics._tasks,
     "run": QStateMagics._run,
     "races": QStateMagics._races,
+    "scenario": QStateMagics._scenario,
+    "record": QStateMagics._record,
+    "stop": QStateMagics._stop,
     "app": QStateMagics._app,
     "panel": QStateMagics._panel,
     "help": QStateMagics._help,
@@ -373,6 +415,8 @@ _SHOWN: list[tuple[type, Callable[[Any], View]]] = [
     (History, past.history_view),
     (Diff, past.diff_view),
     (Snapshot, past.snapshot_view),
+    (Scenario, scenarios.scenario_view),
+    (Replay, scenarios.replay_view),
     (Exploration, races.exploration_view),
     (Timeline, races.timeline_view),
     (Stepper, races.stepper_view),

@@ -183,6 +183,10 @@ def _verbs() -> dict[str, Verb]:
     races.option("--preemptions", "N", convert=_whole, explained="only schedules with at most N preemptions")
     races.option("--seconds", "S", convert=_seconds, default=10.0, explained="stop after S seconds; 10 if not given")
     races.option("-o", "NAME", explained="assign the Exploration to a variable")
+    scenario = Verb("scenario", "run a cell of Python as a scenario: each statement a step; or show one that was run")
+    scenario.words("NAME", nargs="?")
+    scenario.option("--fresh", default=False, explained="begin with empty State, and leave the real one alone")
+    scenario.option("-o", "NAME", explained="assign the Scenario to a variable")
     verbs = (
         show,
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
@@ -206,6 +210,9 @@ def _verbs() -> dict[str, Verb]:
         Verb("tasks", "list the tasks"),
         run,
         races,
+        scenario,
+        Verb("record", "record what is run from now on, in cells or in the panel, as a scenario").words("NAME"),
+        Verb("stop", "end the recording, and show it"),
         Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
         Verb("panel", "open the panel: run tasks and see State live"),
         Verb("help", "explain all verbs, or one").words("VERB", nargs="?"),

@@ -173,6 +173,9 @@ class World:
         if root is not None and not self.is_over:
             self.output.append((self.step, root.index, text))
 
+    def overhear(self, text: str) -> None:
+        """What a call prints is its own."""
+
     @contextmanager
     def capturing(self) -> Iterator[None]:
         """Keep back what tasks print that are added in the block."""

@@ -281,6 +281,8 @@ class FakeCall:
     def write(self, text: str, /) -> None:
         self.texts.append(text)
 
+    overhear = write
+
 
 class FakeLock:
     """Somebody else does something just before it is taken."""

@@ -94,9 +94,10 @@ COMPLETIONS = {
     "": {
         *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
         *("history", "diff", "blame", "undo", "redo", "rewind", "label", "fork", "save", "load"),
-        *("tasks", "run", "races", "app", "panel", "help"),
+        *("tasks", "run", "races", "scenario", "record", "stop", "app", "panel", "help"),
     },
     "sh": {"show"},
+    "scenario --": {"--fresh", "--help"},
     "run ": {"waits", "blocks", "quick", "needs_int"},
     "run wa": {"waits"},
     "races wa": {"waits"},

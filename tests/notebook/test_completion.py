@@ -52,7 +52,7 @@ def offered(command: str, names: dict[str, Any]) -> list[str]:
     ("command", "found"),
     [
         ("", list(VERBS)),
-        ("s", ["show", "set", "save"]),
+        ("s", ["show", "set", "save", "scenario", "stop"]),
         ("xyz", []),
         ("help ", list(VERBS)),
         ("help sh", ["show"]),

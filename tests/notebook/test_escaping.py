@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ipywidgets as widgets
 import pytest
 from support.comms import FrontEnd, listening
+from support.forms import click, parts_of, seen_problems
 from support.markup import HOSTILE, seen_in
 
 import qstate_nb
-from qstate_nb import InlineApp, State, StateRegistry
+from qstate_nb import Call, InlineApp, State, StateRegistry
 from qstate_nb.notebook import commands, magic
-from qstate_nb.notebook.panel.model import call_html
+from qstate_nb.notebook.panel.callmodel import Calls
+from qstate_nb.notebook.panel.callpart import head_html, output_html, traceback_html
+from qstate_nb.notebook.panel.still import _STYLE, still_html
+from qstate_nb.notebook.panel.style import CSS
 from qstate_nb.notebook.panel.widgets import Panel
+from qstate_nb.notebook.render import escape
 
 WAIT = 10
 
@@ -30,6 +37,11 @@ class Hostile:
 
 HostileClass = type(HOSTILE, (), {})
 HostileError = type(HOSTILE, (Exception,), {})
+
+
+def call_html(call: Call) -> str:
+    view = Calls(call.task.app).view(call)
+    return f"{head_html(view)}{escape(view.progress)}{output_html(view)}{traceback_html(view)}"
 
 
 def run(app: InlineApp, function: Callable[..., Any], *args: Any, **options: Any) -> None:
@@ -167,13 +179,15 @@ def app() -> InlineApp:
 def everything(app: InlineApp, front_end: FrontEnd) -> dict[str, str]:
     """All HTML that there is of an app."""
     panel = Panel(app)
+    for part in panel._parts:
+        part.draw()
     shown = {
         "overview": commands.overview(app).html,
         "show": commands.show(app).html,
         "tasks": commands.tasks(app).html,
         "apps": commands.app_list({"app": app}, app).html,
-        "model": panel.model.overview().html,
-        "panel": "".join(front_end.values("HTMLModel")),
+        "still": still_html(panel.model.overview()).replace(_STYLE, ""),
+        "panel": "".join(html for html in front_end.values("HTMLModel") if CSS not in html),
         "calls": "".join(map(call_html, app.calls)),
         "results": "".join(
             show(call.result).html for cls, show in magic._SHOWN for call in app.calls if isinstance(call.result, cls)
@@ -213,8 +227,10 @@ def test_a_wrong_value_in_a_form_is_said_without_markup(app: InlineApp, front_en
     def step1(it: list[int]) -> None: ...
 
     panel = Panel(app)
-    card = panel._cards["step1"]
-    FrontEnd.fill(card._fields[0].widget, value=HOSTILE)
-    card._run(None)
-    assert HOSTILE[:20] in seen_in(card._problem.value)
+    card = panel._tasks.cards["step1"]
+    (field,) = parts_of(card.form.box, widgets.Textarea)
+    FrontEnd.fill(field, value=f"[{json.dumps(HOSTILE)}]")
+    click(card.box, "Run")
+    assert seen_problems(card.box)
+    assert app.calls == []
     panel.close()

@@ -16,6 +16,7 @@ from qstate_nb import AsyncState, InlineApp, State, StateRegistry
 from qstate_nb.errors import FieldTypeError, NotFoundError
 from qstate_nb.notebook import commands
 from qstate_nb.notebook.completion import candidates
+from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.model import PanelModel
 from qstate_nb.notebook.views import Limits
 
@@ -169,13 +170,12 @@ def test_a_state_shows_its_own_bucket_and_its_scopes(app: InlineApp) -> None:
 
 
 def test_the_panel_does_not_drown_in_scopes(many: InlineApp) -> None:
-    model = PanelModel(many, None, lambda _: None)
+    model = PanelModel(many, Buckets(many))
     many.state(Chat, scope=3).set("step", 33)
-    html = model.states().html
+    html = model.overview().html
     assert "Chat: 10,000 scopes" in html
     assert "● Chat[3]" in html
     assert len(html) < 10_000
-    model.close()
 
 
 def test_an_event_of_several_buckets_names_each(app: InlineApp) -> None:
@@ -241,9 +241,7 @@ def test_shows_do_not_wait_for_a_transaction(held: InlineApp) -> None:
     assert commands.show(held, "Held").data == {"n": 1}
     assert commands.get(held, "Held", "n") == 1
     assert "n    1" in commands.overview(held).text
-    model = PanelModel(held, None, lambda _: None)
-    assert "<td" in model.states().html
-    model.close()
+    assert "<td" in PanelModel(held, Buckets(held)).overview().html
 
 
 def test_a_write_waits_for_a_transaction(held: InlineApp) -> None:

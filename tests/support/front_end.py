@@ -9,7 +9,7 @@ read first.
     front_end = FrontEnd(k)
     k.run("panel(app)")
     k.click(front_end.button("Run", "step1"))
-    front_end.wait_for(lambda: "returned 'ok'" in front_end.html("qstate-call"))
+    front_end.wait_for(lambda: ["step1 #1 () · ✓ success, returned 'ok'"] in front_end.boxes("qstate-row"))
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from support.kernel import Kernel
+from support.markup import seen_in
 
 T = TypeVar("T")
 _MODEL = "IPY_MODEL_"
@@ -73,16 +74,26 @@ class FrontEnd:
         """The HTML of all widgets that have some."""
         return [state["value"] for state in self.models.values() if state["_model_name"] == "HTMLModel"]
 
-    def html(self, css_class: str) -> str:
-        """The HTML of those widgets that show something of this class, one after the other."""
+    def of_class(self, css_class: str) -> str:
+        """The comm id of the only widget of this class."""
         self.read()
-        return "\n".join(text for text in self.texts() if f'class="{css_class}"' in text)
-
-    def showing(self, css_class: str) -> str:
-        """The comm id of the only widget that shows something of this class."""
-        self.read()
-        (found,) = (id_ for id_, state in self.models.items() if f'class="{css_class}"' in str(state.get("value")))
+        (found,) = (id_ for id_, state in self.models.items() if css_class in state.get("_dom_classes", ()))
         return found
+
+    def boxes(self, css_class: str) -> list[list[str]]:
+        """Of each box of this class that is to be seen, the texts of its widgets that are, without markup."""
+        self.read()
+        found = [id_ for id_, state in self.models.items() if css_class in state.get("_dom_classes", ())]
+        return [texts for texts in map(self._seen, found) if texts]
+
+    def _seen(self, id_: str) -> list[str]:
+        state = self.models.get(id_, {})
+        layout = self.models.get(str(state.get("layout", "")).removeprefix(_MODEL), {})
+        if layout.get("display") == "none":
+            return []
+        own = seen_in(state["value"]) if state.get("_model_name") == "HTMLModel" else ""
+        below = [text for child in state.get("children", ()) for text in self._seen(child.removeprefix(_MODEL))]
+        return [*([own] if own else []), *below]
 
     def button(self, description: str, beside: str) -> str:
         """The comm id of the button that is in the same box as the text *beside*: the innermost such box."""

@@ -2,11 +2,13 @@
 
 Role: a panel of widgets can only be tested whole in a browser. Nothing here knows the panel; the
 tests get a Playwright ``Page`` with the notebook open, and look things up by role or text.
+Other front ends that the same server has are in `frontends`.
 
-Flow: ``lab()`` starts a JupyterLab server with the current interpreter in a private folder
-(settings, data, runtime, IPython), starts Chromium while the server comes up, opens the notebook
-and runs its cells. The state of the notebook is read from the page itself: the execution prompts of
-the cells, and JupyterLab's own view of the kernel, which says idle only after all output arrived.
+Flow: ``served()`` starts a JupyterLab server with the current interpreter in a private folder
+(settings, data, runtime, IPython), and Chromium while the server comes up; ``lab()`` opens the
+notebook there and runs its cells. The state of the notebook is read from the page itself: the
+execution prompts of the cells, and JupyterLab's own view of the kernel, which says idle only after
+all output arrived.
 
     with lab(new_notebook("1 + 1")) as page:
         wait_idle(page)
@@ -18,7 +20,7 @@ the cells, and JupyterLab's own view of the kernel, which says idle only after a
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
@@ -58,6 +60,7 @@ SERVER_FLAGS = [
     "--IdentityProvider.token=",
     "--LabApp.extension_manager=readonly",
     "--LabApp.expose_app_in_browser=True",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
 ]
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -76,10 +79,15 @@ STARTED = "() => /\\[[*0-9]/.test(document.querySelector('.jp-InputPrompt').text
 RUN_ALL = "() => { void window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 
 
-def missing_browser() -> str | None:
-    """Return why ``lab`` can't run here, as the reason of a skip, or None if it can."""
-    for package in ("jupyterlab", "playwright"):
-        if importlib.util.find_spec(package) is None:
+def missing_browser(*packages: str) -> str | None:
+    """Return why ``lab`` can't run here, as the reason of a skip, or None if it can.
+
+    ``packages`` are what a test needs beside JupyterLab, by the names that pip knows.
+    """
+    for package in ("jupyterlab", "playwright", *packages):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
             return f"needs the package {package}"
     return None if _browser() else f"needs one of these on PATH: {', '.join(BROWSERS)}"
 
@@ -100,17 +108,29 @@ def lab(notebook: nbformat.NotebookNode, *, run_all: bool = True) -> Iterator[Pa
     still run when the page is yielded: see ``wait_idle``. Whatever is raised inside gets the end of
     the server's log as a note.
     """
+    with served(notebook) as (page, url):
+        open_notebook(page, f"{url}/lab/tree/test.ipynb", run_all=run_all)
+        yield page
+
+
+@contextmanager
+def served(notebook: nbformat.NotebookNode) -> Iterator[tuple[Page, str]]:
+    """Start a server for ``notebook`` and a browser; yield an empty page and the server's address."""
     with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _write_files(folder, notebook)
         with _server(folder) as (server, url), _page() as page:
             _wait_for_server(server, url)
-            page.goto(f"{url}/lab/tree/test.ipynb", wait_until="commit")
-            wait_idle(page, PATIENCE)
-            if run_all:
-                page.evaluate(RUN_ALL)
-                page.wait_for_function(STARTED)
-            yield page
+            yield page, url
+
+
+def open_notebook(page: Page, url: str, *, run_all: bool) -> None:
+    """Go to a notebook in JupyterLab or Notebook, with its kernel; start all its cells if told so."""
+    page.goto(url, wait_until="commit")
+    wait_idle(page, PATIENCE)
+    if run_all:
+        page.evaluate(RUN_ALL)
+        page.wait_for_function(STARTED)
 
 
 def wait_idle(page: Page, timeout: float = 30) -> None:

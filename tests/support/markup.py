@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'&amp;"
 
-_TAGS = {"div", "b", "span", "pre", "details", "summary", "table", "thead", "tbody", "tr", "th", "td"}
+_TAGS = {"div", "h2", "h3", "h4", "b", "span", "pre", "details", "summary"}
+_TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 _PICTURE = {"svg", "g", "title", "text", "line", "circle", "rect", "path"}
 _ATTRIBUTES = {"style", "class", "scope", "open"}
 _OF_PICTURES = {

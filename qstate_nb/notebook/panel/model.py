@@ -1,82 +1,39 @@
-"""What the panel shows and does, without a widget."""
+"""What the panel shows of past and present, without a widget."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from qstate_nb.app import Call, InlineApp, Task
-from qstate_nb.core.formats import BY_REFERENCE, printable, short, short_marked, short_text
-from qstate_nb.core.journal import Event
-from qstate_nb.core.keys import StateKey
+from qstate_nb.app import InlineApp
 from qstate_nb.errors import HistoryError
 from qstate_nb.notebook import past, views
-from qstate_nb.notebook.arguments import Given, convert
-from qstate_nb.notebook.render import Heading, Notice, Paragraph, View, escape
+from qstate_nb.notebook.panel.buckets import Buckets
+from qstate_nb.notebook.render import Heading, Paragraph, View
 from qstate_nb.notebook.timeline import timeline_html, window
 from qstate_nb.notebook.views import Limits
 
-SHOWN_CALLS = 8
 _LIMITS = Limits(width=160, rows=200)
 _MAX_STATES = 50
-_MAX_OUTPUT = 4_000
-
-_Values = dict[tuple[StateKey, str], tuple[int, str]]
 
 
 class PanelModel:
-    """The panel of one app.
+    """The moment that the panel of an app shows, and its ways there.
 
     Args:
-        app: whose tasks and State are shown.
-        loop: where async tasks run: the loop of the kernel's main thread. None runs them in threads.
-        on_change: is called after each change, in the thread that made it.
+        app: whose State is shown.
+        buckets: show State at that moment.
     """
 
-    def __init__(
-        self, app: InlineApp, loop: asyncio.AbstractEventLoop | None, on_change: Callable[[object], object]
-    ) -> None:
+    def __init__(self, app: InlineApp, buckets: Buckets) -> None:
         self.app = app
-        self._loop = loop
-        self.moment: int | None = None  # after which event State is shown; None for now
-        self._values: _Values = {}
-        self._unsubscribe = [app.subscribe(on_change), app.registry.subscribe(on_change)]
+        self._buckets = buckets
 
-    def close(self) -> None:
-        """Hear of no more changes."""
-        while self._unsubscribe:
-            self._unsubscribe.pop()()
+    @property
+    def moment(self) -> int | None:
+        """After which event State is shown; None for now."""
+        return self._buckets.moment
 
-    def run(self, task: Task, given: Mapping[str, Given]) -> None:
-        """Start a call in the background, from any thread, with what a form gave.
-
-        Raises:
-            ArgumentError: a value doesn't fit its parameter, or is missing; nothing is started.
-        """
-        values = {name: convert(task.parameter(name), value, task.name) for name, value in given.items()}
-        args, kwargs = task.arguments(values)
-
-        call = self.app.new_call(task, args, kwargs, echo=False)
-        self.app.tell(call)  # it shows at once, and can be stopped, also while the loop is busy
-        if self._loop is None or self._loop.is_closed() or not task.is_async:
-            self.app.begin(call)
-        else:  # a callback may run on any thread, with a loop of its own that doesn't last
-            self._loop.call_soon_threadsafe(self.app.begin, call)
-
-    def stop(self, call: Call) -> None:
-        """Stop a call, from any thread."""
-        call.cancel("stopped in the panel")
-
-    def calls(self) -> tuple[list[Call], int]:
-        """The calls to show, at most `SHOWN_CALLS`, and how many more there are that run.
-
-        First those that run, the oldest first; then those that have ended, the newest first.
-        """
-        calls = self.app.calls
-        running = [call for call in calls if call.own_result is None]
-        ended = [call for call in reversed(calls) if call.own_result is not None]
-        return [*running, *ended][:SHOWN_CALLS], max(0, len(running) - SHOWN_CALLS)
+    @moment.setter
+    def moment(self, moment: int | None) -> None:
+        self._buckets.moment = moment
 
     def range(self) -> tuple[int, int]:
         """The numbers of the events after which State is known: of the first and the last one."""
@@ -90,10 +47,10 @@ class PanelModel:
         Raises:
             NotFoundError: there is no such label.
         """
-        self.moment = self.app.registry.seq_of(moment) if isinstance(moment, str) else moment
+        if isinstance(moment, str):
+            moment = self.app.registry.seq_of(moment)
         first, last = self.range()
-        if self.moment is not None:
-            self.moment = None if self.moment >= last else max(first, self.moment)
+        self.moment = None if moment is None or moment >= last else max(first, moment)
 
     def labels(self) -> list[str]:
         """The labels of moments that can be shown, oldest first."""
@@ -147,81 +104,18 @@ class PanelModel:
         """
         return past.label(self.app, name)
 
-    def states(self) -> View:
-        """Every bucket: keys, values, who changed them; the last change is marked. Of the past, if that is shown."""
-        if self.moment is not None:
-            return self._past(self.moment)
+    def overview(self) -> View:
+        """The panel as a text or picture of its own: what there is to run, and State as it is now."""
         registry = self.app.registry
         history = registry.history(limit=1)
         newest = history[-1].seq if history else None
         last = [views.last_change(history[-1], _LIMITS)] if history else []
-        known, values = self._values, _Values()
-
-        def shown(key: StateKey, field: str, value: Any, event: Event | None) -> str:
-            values[key, field] = _text_of(value, event, known.get((key, field)))
-            return values[key, field][1]
-
-        states = views.all_states_blocks(registry, _LIMITS, _MAX_STATES, newest, shown)
-        self._values = values  # without the fields that are no longer there
-        return View([*last, *states] if states else [Paragraph("no State yet: run a task that has one")])
-
-    def _past(self, moment: int) -> View:
-        """State as it was, marked as such, and what is different now."""
-        registry = self.app.registry
-        try:
-            then, found = registry.at(moment), registry.diff(moment)
-        except HistoryError as error:  # its events were dropped meanwhile
-            return View([Paragraph(str(error))])
-        first = Notice(f"PAST: State after event {then.seq:,} of {registry.seq:,}; it can only be read")
-        shown = past.snapshot_view(then, _LIMITS).blocks[1:]
-        return View([first, *shown, Heading("from then to now"), *past.diff_view(found, _LIMITS).blocks])
-
-    def overview(self) -> View:
-        """The panel in plain text: what there is to run, and State as it is now."""
-        heading = Heading(f"qstate panel: {self.app.name}")
-        return View([heading, *views.task_blocks(self.app, _LIMITS), *self.states().blocks])
-
-
-def _text_of(value: Any, event: Event | None, known: tuple[int, str] | None) -> tuple[int, str]:
-    """A value as text, with its event's number; made once for each event, as most values don't change."""
-    seq = 0 if event is None else event.seq
-    if event is not None and known is not None and known[0] == seq and not known[1].endswith(BY_REFERENCE):
-        return known
-    return seq, short_marked(value, _LIMITS.width)
-
-
-def call_html(call: Call) -> str:
-    """A call in HTML: what was called, how it stands or ended, what it printed."""
-    parts = [f"<b>{escape(str(call))}</b> ({escape(_arguments(call))}) · <span>{escape(_status(call))}</span>"]
-    output = call.output
-    if output:
-        shown = views.shortened(output, _MAX_OUTPUT)
-        parts.append(f'<pre style="margin:0 0 0 1em;white-space:pre-wrap">{escape(shown.rstrip())}</pre>')
-    if call.own_result is not None and call.own_result.status == "error":
-        trace = escape(views.shortened(call.own_result.traceback or ""))
-        parts.append(
-            f"<details><summary>traceback</summary><pre style='white-space:pre-wrap'>{trace}</pre></details>"
+        states = views.all_states_blocks(registry, _LIMITS, _MAX_STATES, newest)
+        return View(
+            [
+                Heading(f"qstate panel: {self.app.name}"),
+                *views.task_blocks(self.app, _LIMITS),
+                *last,
+                *(states or [Paragraph("no State yet: run a task that has one")]),
+            ]
         )
-    return f'<div class="qstate-call" style="line-height:1.4">{"".join(parts)}</div>'
-
-
-def _arguments(call: Call) -> str:
-    positional = [short(value, 40) for value in call.args]
-    named = [f"{printable(name, 40)}={short(value, 40)}" for name, value in call.kwargs.items()]
-    return ", ".join([*positional, *named])
-
-
-def _status(call: Call) -> str:
-    result = call.own_result
-    if result is not None:
-        return views.ending(result, 80)
-    state = "stopping" if call.stopped_by is not None else {"new": "waiting"}.get(call.own_status, "running")
-    progress = call.progress
-    if progress is None:
-        return state
-    message = short_text(progress.message, 80)
-    return f"{state}, {_number(progress.done)} of {_number(progress.total)} {message}".rstrip()
-
-
-def _number(value: float) -> str:
-    return short(value, 20) if isinstance(value, int) else f"{value:g}"

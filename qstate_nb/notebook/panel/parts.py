@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 
 from qstate_nb.notebook.render import escape
+
+
+class Part(Protocol):
+    """A part of the panel.
+
+    Attributes:
+        box: its widget.
+    """
+
+    box: Any
+
+    def draw(self) -> None:
+        """Bring it up to date."""
 
 
 def button(name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
@@ -25,4 +38,20 @@ def change(thing: Any, name: str, value: object) -> None:
 
 def problem_html(problem: object) -> str:
     """What is wrong, in the colour of errors."""
-    return f'<span style="color:var(--jp-error-color1,#c00)">{escape(str(problem))}</span>'
+    return f'<span class="qstate-problem">{escape(str(problem))}</span>'
+
+
+def all_below(box: Any) -> list[Any]:
+    """The widgets inside a box, outer ones first."""
+    found = []
+    for child in getattr(box, "children", ()):
+        found += [child, *all_below(child)]
+    return found
+
+
+def close_all(box: Any) -> None:
+    """Close a box and what is inside, with the layouts and styles that were made for them."""
+    for widget in [*reversed(all_below(box)), box]:
+        for part in (widget, widget.layout, getattr(widget, "style", None)):
+            if isinstance(part, widgets.Widget):
+                part.close()

@@ -18,11 +18,15 @@ class Redraw:
     Args:
         draw: the function.
         interval: seconds between the end of a call and the start of the next.
+        idle: is asked after each call in how many seconds the next one is due if nothing changes; None for never.
     """
 
-    def __init__(self, draw: Callable[[], object], interval: float = 0.05) -> None:
+    def __init__(
+        self, draw: Callable[[], object], interval: float = 0.05, idle: Callable[[], float | None] = lambda: None
+    ) -> None:
         self._draw = draw
         self._interval = interval
+        self._idle = idle
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qstate panel", daemon=True)
@@ -41,13 +45,16 @@ class Redraw:
             self._thread.join()
 
     def _run(self) -> None:
+        due: float | None = None
         while True:
-            self._changed.wait()
+            self._changed.wait(due)
             if self._closed.is_set():
                 return
             self._changed.clear()
+            due = None
             try:
                 self._draw()
+                due = self._idle()
             except Exception:
                 _log.exception("the panel can't be drawn")
             self._closed.wait(self._interval)

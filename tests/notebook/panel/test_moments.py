@@ -7,6 +7,7 @@ from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp, State, StateRegistry
 from qstate_nb.errors import HistoryError, NotFoundError
+from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.model import PanelModel
 
 
@@ -16,31 +17,24 @@ class Signup(State):
 
 @pytest.fixture
 def model(app: InlineApp) -> PanelModel:
-    return PanelModel(app, None, lambda _: None)
+    return PanelModel(app, Buckets(app))
 
 
-def test_the_past_is_shown_marked_and_only_to_be_read(app: InlineApp, model: PanelModel) -> None:
+def test_the_past_is_shown_marked_and_only_to_be_read(app: InlineApp) -> None:
+    model = PanelModel(app, buckets := Buckets(app))
     state = app.state(Signup)
     for value in range(5):
         state.set("n", value)
     assert model.range() == (0, 5)
     model.go_to(2)
-    lines = model.states().text.splitlines()
-    assert lines[0] == "PAST: State after event 2 of 5; it can only be read"
-    assert [line.split() for line in lines[1:]] == [
-        ["Signup:", "1", "key"],
-        ["key", "value"],
-        ["n", "1"],
-        ["from", "then", "to", "now"],
-        ["state", "key", "change"],
-        ["Signup", "n", "1", "→", "4"],
-    ]
+    assert "PAST: State after event 2 of 5; it can only be read" in seen_in(buckets.picture().past)
+    assert "Signupn1 → 4" in seen_in(buckets.picture().past)
     state.set("n", 9)
-    assert "1 → 9" in model.states().text
+    assert "1 → 9" in seen_in(buckets.picture().past)
     for now in (6, 99, None):
         model.go_to(now)
         assert model.moment is None
-        assert "PAST" not in model.states().text
+        assert buckets.picture().past == ""
 
 
 def test_undo_redo_rewind_and_labels(app: InlineApp, model: PanelModel) -> None:
@@ -62,14 +56,14 @@ def test_undo_redo_rewind_and_labels(app: InlineApp, model: PanelModel) -> None:
 
 def test_a_moment_that_is_dropped_while_it_is_shown_says_so() -> None:
     app = InlineApp(registry=StateRegistry(max_events=3))
-    model = PanelModel(app, None, lambda _: None)
+    model = PanelModel(app, buckets := Buckets(app))
     state = app.state(Signup)
     for value in range(4):
         state.set("n", value)
     model.go_to(1)
     state.update(n=5)
     state.update(n=6)
-    assert "its events up to 3 were dropped" in model.states().text
+    assert "its events up to 3 were dropped" in seen_in(buckets.picture().past)
     assert "qstate-timeline" in model.timeline()
     model.go_to(0)
     assert model.moment == model.range()[0] == 3

@@ -173,3 +173,61 @@ def test_asking_while_it_is_asked_for_already_costs_next_to_nothing(canvas: Canv
     with redraw._changed._cond:  # type: ignore[attr-defined] # the lock that every other use of it takes
         redraw.ask()
     redraw.close()
+
+
+def test_without_a_change_the_next_drawing_comes_when_it_is_due(canvas: Canvas) -> None:
+    """A clock that is shown goes on; and a change doesn't wait for it."""
+    due = iter([0.0, 0.0, 3_600.0])
+    redraw = Redraw(canvas.draw, 0, idle=lambda: next(due, None))
+    assert not canvas.ended.acquire(blocking=False)
+    redraw.ask()
+    for _ in range(3):
+        assert canvas.ended.acquire(timeout=WAIT)
+    redraw.ask()
+    assert canvas.ended.acquire(timeout=WAIT)
+    redraw.close()
+    assert len(canvas.drawn) == 4
+    assert list(due) == []
+
+
+def test_when_nothing_is_due_the_thread_waits_for_a_change() -> None:
+    changed = Pause()
+
+    def draw() -> None:
+        redraw._changed = changed
+
+    redraw = Redraw(draw, 0, idle=lambda: None)
+    redraw.ask()
+    assert changed.begun.acquire(timeout=WAIT)
+    redraw.close()
+    assert changed.lengths == [None]
+
+
+def test_an_error_in_what_is_due_does_not_end_it(canvas: Canvas, caplog: pytest.LogCaptureFixture) -> None:
+    def idle() -> float:
+        raise LookupError("no clock")
+
+    redraw = Redraw(canvas.draw, 0, idle=idle)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            redraw.ask()
+            assert canvas.ended.acquire(timeout=WAIT)
+        redraw.close()
+    assert "LookupError: no clock" in caplog.text
+
+
+def test_after_an_error_nothing_is_due() -> None:
+    """What can't be drawn is not tried again and again."""
+    changed = Pause()
+
+    def draw() -> None:
+        if redraw._changed is changed:
+            raise LookupError("broken")
+        redraw._changed = changed
+
+    redraw = Redraw(draw, 0, idle=lambda: 0.0)
+    redraw.ask()
+    for _ in range(2):
+        assert changed.begun.acquire(timeout=WAIT)
+    redraw.close()
+    assert changed.lengths == [0.0, None]

@@ -1,0 +1,198 @@
+"""The panel's list of calls: how each stands, what it printed, Stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from qstate_nb.app import Call
+from qstate_nb.notebook.panel.callmodel import ROWS, Calls, CallView, Listed
+from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.render import escape
+
+_FEW_LINES = 10
+_KINDS = [("all calls", "all"), ("those that run", "running"), ("those that failed", "failed")]
+_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
+_INDETERMINATE = "qstate-indeterminate"
+
+
+class CallList:
+    """Widgets over `Calls`.
+
+    Args:
+        calls: what is listed.
+        redraw: asks for the panel to be drawn again.
+
+    Attributes:
+        box: what holds them.
+        rows: the rows; which of them shows a call stays so as long as it is on the page.
+    """
+
+    def __init__(self, calls: Calls, redraw: Callable[[], object]) -> None:
+        self.calls = calls
+        self._redraw = redraw
+        self._kind = widgets.Dropdown(
+            options=_KINDS,
+            value="all",
+            description="Show",
+            style={"description_width": "initial"},
+            layout={"width": "auto"},
+        )
+        self._kind.observe(lambda change: self._do(lambda: calls.choose(kind=change["new"])), "value")
+        self._text = widgets.Text(
+            description="Task",
+            placeholder="a part of its name",
+            style={"description_width": "initial"},
+            layout={"flex": "0 1 16em", "width": "auto"},
+        )
+        self._text.observe(lambda change: self._do(lambda: calls.choose(text=change["new"])), "value")
+        self._stop_all = self._button("Stop all", "stop", "Stop every call that runs or waits", calls.stop_all)
+        self._none = widgets.HTML()
+        self.rows = [CallRow(self._stop) for _ in range(ROWS)]
+        self._back = self._button("Previous", "chevron-left", "Calls of the page before", lambda: calls.turn(-1))
+        self._on = self._button("Next", "chevron-right", "Calls of the page after", lambda: calls.turn(1))
+        self._where = widgets.HTML()
+        self._more = widgets.HTML()
+        self.box = widgets.VBox(
+            [
+                widgets.HBox([widgets.HTML("<h3>Calls</h3>"), self._kind, self._text, self._stop_all], layout=_WRAP),
+                self._none,
+                widgets.VBox([row.box for row in self.rows]),
+                widgets.HBox([self._back, self._on, self._where, self._more], layout=_WRAP),
+            ]
+        ).add_class("qstate-calls")
+
+    def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
+        return button(name, icon, tooltip, lambda: self._do(do))
+
+    def _do(self, do: Callable[[], object]) -> None:
+        do()
+        self._redraw()
+
+    def _stop(self, call: Call) -> None:
+        self._do(lambda: self.calls.stop_clicked(call))
+
+    def draw(self) -> None:
+        """Show the calls as they are now."""
+        listed = self.calls.listed()
+        self._draw_rows(listed)
+        _show(self._none, "" if listed.total else _quiet(self._nothing()))
+        _show(self._where, _quiet(listed.summary) if listed.pages > 1 else "")
+        _show(self._more, f"<b>▶ {listed.hidden:,} more running</b>" if listed.hidden else "")
+        change(self._stop_all, "disabled", listed.running == 0)
+        for each, is_end in ((self._back, listed.page == 0), (self._on, listed.page == listed.pages - 1)):
+            _display(each, listed.pages > 1)
+            change(each, "disabled", is_end)
+
+    def _nothing(self) -> str:
+        if self.calls.kind == "all" and not self.calls.text:
+            return "no calls yet: run a task"
+        return "no such calls"
+
+    def _draw_rows(self, listed: Listed) -> None:
+        """A call keeps the widgets that show it while it moves: so what was unfolded stays so."""
+        at = {row.call: row for row in self.rows if row.call is not None and row.call in listed.rows}
+        free = iter([row for row in self.rows if row not in at.values()])
+        for place, call in enumerate(listed.rows):
+            row = at[call] if call in at else next(free)
+            row.show(call, None if call is None else self.calls.view(call), place)
+
+
+class CallRow:
+    """One call, and Stop while it runs.
+
+    What changes often is apart from what a reader may have unfolded or selected.
+
+    Args:
+        stop: stops a call.
+    """
+
+    def __init__(self, stop: Callable[[Call], object]) -> None:
+        self.call: Call | None = None
+        self._head = widgets.HTML(layout={"flex": "1 1 20em", "width": "auto", "min_width": "0"})
+        self._time = widgets.HTML(layout={"width": "auto", "margin": "0 0.6em"})
+        self._stop = button("Stop", "stop", "", lambda: None if self.call is None else stop(self.call))
+        self._bar = widgets.FloatProgress(
+            0, max=1, style={"description_width": "initial"}, layout={"width": "auto", "flex": "0 1 20em"}
+        )
+        self._how_far = widgets.HTML(layout={"width": "auto", "margin": "0 0.6em"})
+        self._progress = widgets.HBox([self._bar, self._how_far], layout={**_WRAP, "margin": "0 0 0 1em"})
+        self._output = widgets.HTML()
+        self._traceback = widgets.HTML()
+        line = widgets.HBox([self._head, self._time, self._stop], layout=_WRAP)
+        self.box = widgets.VBox(
+            [line, self._progress, self._output, self._traceback], layout={"display": "none", "flex": "0 0 auto"}
+        ).add_class("qstate-row")
+
+    def show(self, call: Call | None, view: CallView | None, place: int) -> None:
+        """Show this call at that place; None hides the row."""
+        self.call = call
+        change(self.box.layout, "order", str(place))
+        _display(self.box, view is not None)
+        if view is None:
+            return
+        change(self._head, "value", head_html(view))
+        change(self._time, "value", _quiet(view.elapsed))
+        _display(self._stop, view.can_stop)
+        change(self._stop, "tooltip", f"Stop {view.name}")
+        self._draw_progress(view)
+        _show(self._output, output_html(view))
+        _show(self._traceback, traceback_html(view))
+
+    def _draw_progress(self, view: CallView) -> None:
+        _display(self._progress, bool(view.progress))
+        change(self._how_far, "value", _quiet(view.progress))
+        is_shown, is_known = view.can_stop and bool(view.progress), view.fraction is not None
+        _display(self._bar, is_shown)
+        if is_shown:
+            with self._bar.hold_sync():
+                change(self._bar, "value", view.fraction if is_known else 1.0)
+                change(self._bar, "description", f"{view.fraction:.0%}" if is_known else "at work")
+                change(self._bar, "tooltip", f"Progress of {view.name}")
+                change(self._bar, "_dom_classes", () if is_known else (_INDETERMINATE,))
+
+
+def _display(widget: Any, is_shown: bool) -> None:
+    change(widget.layout, "display", None if is_shown else "none")
+
+
+def _show(widget: Any, html: str) -> None:
+    """Give an HTML widget this content; hide it if there is none."""
+    change(widget, "value", html)
+    _display(widget, bool(html))
+
+
+def _quiet(text: str) -> str:
+    return f'<span class="qstate-quiet">{escape(text)}</span>'
+
+
+def head_html(view: CallView) -> str:
+    """What was called, and how it stands."""
+    status = escape(f"{view.sign} {view.status}")
+    detail = f", {escape(view.detail)}" if view.detail else ""
+    attempt = f' <span class="qstate-quiet">{escape(view.attempt)}</span>' if view.attempt else ""
+    return (
+        f'<div class="qstate-call"><b>{escape(view.name)}</b> ({escape(view.arguments)}) · '
+        f'<span class="qstate-status qstate-{view.status}">{status}</span>{detail}{attempt}</div>'
+    )
+
+
+def output_html(view: CallView) -> str:
+    """What a call printed; foldable if it is long."""
+    if not view.output:
+        return ""
+    text = f'<pre class="qstate-output">{escape(view.output)}</pre>'
+    lines = view.output.count("\n") + 1
+    if lines <= _FEW_LINES:
+        return text
+    return f"<details open><summary>output of {escape(view.name)}: {lines:,} lines</summary>{text}</details>"
+
+
+def traceback_html(view: CallView) -> str:
+    """Where a call failed, folded."""
+    if not view.traceback:
+        return ""
+    summary = f"<summary>traceback of {escape(view.name)}</summary>"
+    return f'<details>{summary}<pre class="qstate-output">{escape(view.traceback)}</pre></details>'

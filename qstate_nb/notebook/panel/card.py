@@ -1,0 +1,123 @@
+"""One task in the panel: what it does, its form, and the ways to run it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import ipywidgets as widgets
+
+from qstate_nb.app import Task
+from qstate_nb.core.formats import encodable, printable, short_text
+from qstate_nb.core.inject import innermost
+from qstate_nb.core.keys import ScopeId
+from qstate_nb.errors import QStateError
+from qstate_nb.notebook.panel import runs as runs_module
+from qstate_nb.notebook.panel.fields import problem_line
+from qstate_nb.notebook.panel.forms import Form, Typed
+from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.panel.runs import Runs
+from qstate_nb.notebook.render import escape
+
+_MAX_SIGNATURE = 300
+_MAX_TEXT = 4_000
+
+TypedCard: TypeAlias = tuple[Typed, int, bool]
+"""What was filled in in a form, how many times, and whether at once."""
+
+
+class Card:
+    """One task.
+
+    Args:
+        task: the task.
+        runs: starts its calls.
+        redraw: asks for the panel to be drawn again.
+        scopes: gives the scopes of the State of a name.
+
+    Attributes:
+        box: the card's widget.
+        form: its form.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        runs: Runs,
+        redraw: Callable[[], object],
+        scopes: Callable[[str], Sequence[ScopeId]],
+    ) -> None:
+        self.task = task
+        self._runs = runs
+        self._redraw = redraw
+        self.form = Form(task, scopes, lambda: self._tell(""))
+        self._problem = widgets.HTML(layout={"display": "none"})
+        name = printable(task.name, 60)
+        self.run = button("Run", "play", f"Run {name}", self._start)
+        self.run.button_style = "primary"
+        self.times = widgets.BoundedIntText(
+            1, 1, runs_module.MOST, description="times", tooltip="How many calls", layout={"width": "auto"}
+        )
+        self.at_once = widgets.Checkbox(False, description="at once", indent=False, layout={"width": "auto"})
+        self.add = button("Add to together", "plus", f"Prepare {name} to run together with other calls", self._add)
+        row = widgets.HBox([self.run, self.times, self.at_once, self.add]).add_class("qstate-runs")
+        about = widgets.HTML(about_html(task))
+        self.box = widgets.VBox([about, self.form.box, self._problem, row]).add_class("qstate-task")
+
+    def _start(self) -> None:
+        self._try(lambda values: self._runs.start(self.task, values, self.times.value, self.at_once.value))
+
+    def _add(self) -> None:
+        self._try(lambda values: self._runs.add(self.task, values, self.times.value))
+
+    def _try(self, do: Callable[[dict[str, Any]], object]) -> None:
+        values = self.form.read()
+        problem = ""
+        if values is None:
+            problem = f"not started: look at {', '.join(printable(name, 60) for name in self.form.wrong)}"
+        else:
+            try:
+                do(values)
+            except QStateError as error:
+                problem = str(error)
+        self._tell(problem)
+        self._redraw()
+
+    def typed(self) -> TypedCard:
+        """What was filled in, for `retype` of another card."""
+        return self.form.typed(), self.times.value, self.at_once.value
+
+    def retype(self, typed: TypedCard | None) -> None:
+        """Fill in what was filled in elsewhere, as far as it can be."""
+        if typed is not None:
+            filled, self.times.value, self.at_once.value = typed
+            self.form.retype(filled)
+
+    def _tell(self, problem: str) -> None:
+        change(self._problem, "value", problem_line(problem) if problem else "")
+        change(self._problem.layout, "display", "" if problem else "none")
+
+
+def about_html(task: Task) -> str:
+    """What a task is called and does; the whole docstring is folded in if it says more."""
+    name, options = printable(task.name, 80), task.options
+    found = [
+        f"<h4>{escape(name)}</h4>",
+        f'<div class="qstate-code">{escape(short_text(task.signature, _MAX_SIGNATURE))}</div>',
+    ]
+    if options.description:
+        found.append(f"<div>{escape(options.description[:_MAX_TEXT])}</div>")
+    if options.tags:
+        tags = short_text(", ".join(options.tags), _MAX_SIGNATURE)
+        found.append(f'<div class="qstate-quiet">tags: {escape(tags)}</div>')
+    doc = docstring_of(task)
+    if len(doc.splitlines()) > 1:
+        text = encodable(doc if len(doc) <= _MAX_TEXT else f"{doc[:_MAX_TEXT]}…")
+        found.append(f"<details><summary>more about {escape(name)}</summary><pre>{escape(text)}</pre></details>")
+    return "".join(found)
+
+
+def docstring_of(task: Task) -> str:
+    """The docstring of a task's function, or empty."""
+    return (inspect.getdoc(innermost(task.function)) or "").strip()

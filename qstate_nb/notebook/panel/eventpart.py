@@ -1,0 +1,114 @@
+"""The panel's events tab: a live log with filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from qstate_nb.core.formats import printable
+from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
+from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.render import escape
+
+_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
+_PLAIN = {"description_width": "initial"}
+
+
+class EventPart:
+    """Widgets over an `EventLog`.
+
+    Args:
+        log: what is shown.
+        redraw: asks for the panel to be drawn again.
+
+    Attributes:
+        box: what holds them.
+    """
+
+    def __init__(self, log: EventLog, redraw: Callable[[], object]) -> None:
+        self.log = log
+        self._redraw = redraw
+        self._state, self._by, self._op = self._menu("State"), self._menu("By"), self._menu("Op")
+        self._key = self._field("Key", "a part of its name")
+        self._text = self._field("Text", "anything that is shown")
+        self._times = widgets.Checkbox(False, description="times", indent=False, layout={"width": "auto"})
+        self._times.observe(self._changed, "value")
+        self._pause = widgets.ToggleButton(
+            False, description="Pause", icon="pause", tooltip="Keep what is shown", layout={"width": "auto"}
+        )
+        self._pause.observe(self._pause_changed, "value")
+        self._table = widgets.HTML()
+        self._newer = self._button("Newer", "chevron-left", "Newer events", log.newer)
+        self._older = self._button("Older", "chevron-right", "Older events; this pauses the log", log.older)
+        self._newest = self._button("Newest", "angle-double-left", "The newest events, live", log.follow)
+        self._where = widgets.HTML(layout={"margin": "0 0.6em", "width": "auto"})
+        self.box = widgets.VBox(
+            [
+                widgets.HBox([self._state, self._by, self._op, self._key, self._text], layout=_WRAP),
+                widgets.HBox(
+                    [self._newest, self._newer, self._older, self._pause, self._times, self._where], layout=_WRAP
+                ),
+                # it scrolls, so the keyboard must get there
+                widgets.VBox([self._table], layout={"max_height": "32em", "overflow": "auto"}, tabbable=True),
+            ]
+        ).add_class("qstate-log")
+
+    def _menu(self, name: str) -> Any:
+        menu = widgets.Dropdown(options=[("all", None)], description=name, style=_PLAIN, layout={"width": "auto"})
+        menu.observe(self._changed, "value")
+        return menu
+
+    def _field(self, name: str, placeholder: str) -> Any:
+        field = widgets.Text(
+            description=name, placeholder=placeholder, style=_PLAIN, layout={"width": "auto", "flex": "0 1 16em"}
+        )
+        field.observe(self._changed, "value")
+        return field
+
+    def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
+        def done() -> None:
+            do()
+            self._redraw()
+
+        return button(name, icon, tooltip, done)
+
+    def _changed(self, _: object) -> None:
+        self._redraw()
+
+    def _pause_changed(self, change: Any) -> None:
+        """Pause, or go on; also when `draw` shows that an older page has paused the log."""
+        if change["new"] != self.log.paused:
+            self.log.paused = change["new"]
+            self._redraw()
+
+    def draw(self) -> None:
+        """Show the events as they are now."""
+        log = self.log
+        log.times = self._times.value
+        log.filter = Filter(self._state.value, self._by.value, self._key.value, self._op.value, self._text.value)
+        log.update()
+        self._fill(self._state, [("all", None), *((printable(name), name) for name in log.states())])
+        tasks = [(f"task {printable(name)}", name) for name in log.tasks()]
+        self._fill(self._by, [("all", None), ("user", USER), *tasks])
+        self._fill(self._op, [("all", None), *((op, op) for op in log.ops())])
+        change(self._pause, "value", log.paused)
+        change(self._newer, "disabled", log.page == 0)
+        change(self._newest, "disabled", log.page == 0 and not log.paused)
+        change(self._older, "disabled", log.page >= log.pages - 1)
+        change(self._where, "value", f'<span class="qstate-quiet">{escape(log.summary)}</span>')
+        change(self._table, "value", log.html())
+        if log.is_searching:
+            self._redraw()
+
+    @staticmethod
+    def _fill(menu: Any, options: list[tuple[str, str | None]]) -> None:
+        """Offer other options; what was chosen stays chosen."""
+        chosen = menu.value
+        if chosen not in [value for _, value in options]:
+            options.append((printable(chosen), chosen))
+        if list(menu.options) != options:
+            with menu.hold_sync():
+                menu.options = options
+                menu.value = chosen

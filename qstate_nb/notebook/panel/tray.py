@@ -1,0 +1,98 @@
+"""The calls that are prepared to run together, with what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from qstate_nb.core.formats import counted
+from qstate_nb.errors import QStateError
+from qstate_nb.notebook.panel.fields import problem_line
+from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.panel.runs import Prepared, Runs
+from qstate_nb.notebook.render import escape
+
+SHOWN = 10
+
+
+class Tray:
+    """A list of prepared calls; it is to be seen only if there are any.
+
+    Args:
+        runs: has them.
+        redraw: asks for the panel to be drawn again.
+
+    Attributes:
+        box: the tray's widget.
+    """
+
+    def __init__(self, runs: Runs, redraw: Callable[[], object]) -> None:
+        self._runs = runs
+        self._redraw = redraw
+        self._heading = widgets.HTML()
+        self._rows: list[_Row] = []
+        self._list = widgets.VBox()
+        self._more = widgets.HTML()
+        self._problem = widgets.HTML()
+        run = button("Run together", "play", "Start all these calls at once", lambda: self._try(runs.run_together))
+        run.button_style = "primary"
+        empty = button("Empty", "trash", "Remove all these calls", lambda: self._try(runs.empty))
+        buttons = widgets.HBox([run, empty]).add_class("qstate-runs")
+        parts = [self._heading, self._list, self._more, self._problem, buttons]
+        self.box = widgets.VBox(parts, layout={"display": "none"}).add_class("qstate-together")
+
+    def _try(self, do: Callable[[], object]) -> None:
+        problem = ""
+        try:
+            do()
+        except QStateError as error:
+            problem = problem_line(str(error))
+        change(self._problem, "value", problem)
+        self._redraw()
+
+    def draw(self) -> None:
+        """Show what is prepared."""
+        prepared = self._runs.prepared
+        change(self.box.layout, "display", "" if prepared else "none")
+        if not prepared:
+            change(self._problem, "value", "")
+        shown = prepared[:SHOWN]
+        self._make_rows(len(shown))
+        for number, row in enumerate(self._rows):
+            row.show(shown[number] if number < len(shown) else None)
+        number = sum(each.times for each in prepared)
+        change(self._heading, "value", f"<h4>Together: {counted(number, 'call')}</h4>")
+        hidden = len(prepared) - len(shown)
+        change(self._more, "value", f"<div>… {hidden:,} more</div>" if hidden else "")
+
+    def _make_rows(self, number: int) -> None:
+        more = [
+            _Row(lambda each: self._try(lambda: self._runs.remove(each))) for _ in range(number - len(self._rows))
+        ]
+        if more:
+            self._rows += more
+            self._list.children = [row.box for row in self._rows]
+
+
+class _Row:
+    """One prepared call, and Remove."""
+
+    def __init__(self, remove: Callable[[Prepared], object]) -> None:
+        self._shown: Prepared | None = None
+        self._remove = remove
+        self._text = widgets.HTML()
+        self._button = button("Remove", "times", "", self._clicked)
+        self.box = widgets.HBox([self._text, self._button]).add_class("qstate-prepared")
+
+    def _clicked(self) -> None:
+        if self._shown is not None:
+            self._remove(self._shown)
+
+    def show(self, prepared: Prepared | None) -> None:
+        """Show this call; None hides the row."""
+        self._shown = prepared
+        change(self.box.layout, "display", "none" if prepared is None else "")
+        if prepared is not None:
+            change(self._text, "value", f'<div class="qstate-code">{escape(str(prepared))}</div>')
+            change(self._button, "tooltip", f"Remove {prepared}")
