@@ -11,6 +11,14 @@ from support.lab import lab, new_notebook, wait_idle
 from support.panel_page import SETUP, PanelPage
 
 PANEL = ".qstate-panel"
+MORE = """
+with app.scenario("both"):
+    for n in range(30):
+        await step1()
+    await step2("1")
+for n in range(50):
+    app.state(SyncSignup, scope=n).set("nested", {"list": [1, 2], "n": n})
+"""
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 CHANGE_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 TOO_WIDE = """box => {
@@ -26,13 +34,19 @@ TOO_WIDE = """box => {
 @pytest.fixture(scope="module")
 def panel(axe_browser: None) -> Iterator[PanelPage]:
     """The panel after a call that went well, one with an error and one that is still running."""
-    with lab(new_notebook(SETUP, "%qstate panel")) as page:
+    with lab(new_notebook(SETUP, MORE, "%qstate panel")) as page:
         page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
         wait_idle(page)
         panel = PanelPage(page)
         panel.run("hostile")
         panel.run("remind")
         expect(panel.row("reminders", "")).to_be_visible()
+        panel.box.get_by_role("tab", name="Scenarios").click()
+        panel.box.get_by_label("scenario").select_option("both")
+        panel.box.get_by_role("tab", name="Races").click()
+        panel.box.get_by_label("tasks at once").fill("step1 step2(phone='1')")
+        panel.box.get_by_role("button", name="Explore").click()
+        expect(panel.box.locator(".qstate-outcome").first).to_be_visible()
         yield panel
 
 

@@ -9,7 +9,7 @@ HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'&amp;"
 _TAGS = {"div", "h2", "h3", "h4", "b", "span", "pre", "details", "summary"}
 _TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 _PICTURE = {"svg", "g", "title", "text", "line", "circle", "rect", "path"}
-_ATTRIBUTES = {"style", "class", "scope", "open"}
+_ATTRIBUTES = {"style", "class", "scope", "open", "tabindex", "role", "aria-label"}
 _OF_PICTURES = {
     *("width", "height", "role", "aria-label", "aria-hidden", "transform", "fill", "stroke", "stroke-width", "d"),
     *("stroke-dasharray", "x", "y", "x1", "x2", "y1", "y2", "r", "rx", "text-anchor"),

@@ -85,6 +85,7 @@ class Namespace:
     def _sources(self) -> Iterator[str]:
         cells = self.names.get("In")  # of IPython
         if isinstance(cells, list) and "get_ipython" in self.names:
+            yield from _cells_in_memory(self.names["get_ipython"])  # first: these keep their place when run again
             yield from (cell for cell in cells if isinstance(cell, str))
             return
         files = [str(self.names.get("__file__", ""))]
@@ -136,6 +137,12 @@ class Namespace:
             return None
         place = next((each.place for each in reversed(self._found.get(name, [])) if each.source in source), None)
         return Found(source.rstrip(), place or (len(self.texts()), function.__code__.co_firstlineno), node)
+
+
+def _cells_in_memory(get_ipython: Any) -> list[str]:
+    """The cells that tracebacks can show, also those that are not in the history, as when nbval runs them."""
+    compiler = getattr(get_ipython(), "compile", None) if callable(get_ipython) else None
+    return ["".join(linecache.getlines(file)) for file in list(getattr(compiler, "_filename_map", ()))]
 
 
 def _statements(text: str, index: int) -> Iterator[tuple[str, Found]]:

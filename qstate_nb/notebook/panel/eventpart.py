@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from qstate_nb.core.formats import printable
 from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
 from qstate_nb.notebook.panel.parts import button, change
-from qstate_nb.notebook.render import escape
+from qstate_nb.notebook.render import escape, region
 
 _WRAP = {"flex_flow": "row wrap", "align_items": "center"}
 _PLAIN = {"description_width": "initial"}
@@ -50,8 +50,7 @@ class EventPart:
                 widgets.HBox(
                     [self._newest, self._newer, self._older, self._pause, self._times, self._where], layout=_WRAP
                 ),
-                # it scrolls, so the keyboard must get there
-                widgets.VBox([self._table], layout={"max_height": "32em", "overflow": "auto"}, tabbable=True),
+                self._table,
             ]
         ).add_class("qstate-log")
 
@@ -98,7 +97,7 @@ class EventPart:
         change(self._newest, "disabled", log.page == 0 and not log.paused)
         change(self._older, "disabled", log.page >= log.pages - 1)
         change(self._where, "value", f'<span class="qstate-quiet">{escape(log.summary)}</span>')
-        change(self._table, "value", log.html())
+        change(self._table, "value", region(log.html(), "events", "32em"))
         if log.is_searching:
             self._redraw()
 

@@ -89,7 +89,7 @@ class PanelModel:
             HistoryError: it can't be, or that is now.
         """
         if self.moment is None:
-            raise HistoryError("choose a moment first: move the slider")
+            raise HistoryError("choose a moment first: give the number of its event")
         return self._changed(past.rewind(self.app, self.moment))
 
     def _changed(self, done: str) -> str:

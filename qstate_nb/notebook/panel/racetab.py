@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from qstate_nb.notebook.panel.explorer import Explorer
 from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.render import region
 
 _MOST_CHOICES = 12
 
@@ -42,7 +43,7 @@ class RaceTab:
             button("", "", "Let this task go on", partial(explorer.choose, number)) for number in range(_MOST_CHOICES)
         ]
         self._problem = widgets.HTML()
-        self._result = widgets.HTML(layout={"overflow": "auto", "max_height": "640px"})
+        self._result = widgets.HTML()
         row = {"flex_flow": "row wrap"}
         self.box = widgets.VBox(
             [
@@ -72,4 +73,4 @@ class RaceTab:
         change(self._step, "disabled", not explorer.can_step)
         change(self._back, "disabled", explorer.stepper is None or not explorer.stepper.steps)
         change(self._outcomes, "disabled", explorer.stepper is None)
-        change(self._result, "value", explorer.html())
+        change(self._result, "value", region(explorer.html(), "outcomes", "50em"))

@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from qstate_nb.notebook.panel.parts import button, change, problem_html
 from qstate_nb.notebook.panel.scenarios import Scenarios
-from qstate_nb.notebook.render import escape
+from qstate_nb.notebook.render import escape, region
 
 
 class ScenarioPart:
@@ -33,7 +33,7 @@ class ScenarioPart:
         self._record = button("Record", "circle", "Record what is run from now on", self._begin)
         self._stop = button("Stop recording", "stop", "End the recording, and show it", scenarios.stop)
         self._said = widgets.HTML()
-        self._steps = widgets.HTML(layout={"overflow": "auto", "max_height": "40em"})
+        self._steps = widgets.HTML()
         row = {"flex_flow": "row wrap", "align_items": "center"}
         self.box = widgets.VBox(
             [
@@ -75,7 +75,7 @@ class ScenarioPart:
         change(self._record, "disabled", model.recording is not None)
         change(self._stop, "disabled", model.recording is None)
         change(self._said, "value", self._said_html())
-        change(self._steps, "value", model.html())
+        change(self._steps, "value", region(model.html(), "steps", "40em"))
 
     def _said_html(self) -> str:
         model = self.scenarios

@@ -25,6 +25,11 @@ _BASE = """
   outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
 """
 
+_TIME = """
+.qstate-time > .widget-html, .qstate-time > .widget-html > .widget-html-content { min-width: 0; max-width: 100%; }
+.qstate-time > .widget-html > .widget-html-content { flex: 1 1 auto; }
+"""
+
 _CALLS = """
 .qstate-calls h3 { margin: 0 0.8em 0 0; }
 .qstate-calls .qstate-row { border-top: 1px solid var(--jp-border-color2, #ddd); padding: 0.15em 0; }
@@ -169,5 +174,5 @@ _STATE = """
 }
 """
 
-CSS = "".join((_BASE, _STATE, _TASKS, _CALLS, _EVENTS))
+CSS = "".join((_BASE, _TIME, _STATE, _TASKS, _CALLS, _EVENTS))
 """The style sheet."""

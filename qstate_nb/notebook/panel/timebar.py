@@ -1,4 +1,4 @@
-"""The panel's part for time travel: the timeline, a slider through it, undo, redo, labels."""
+"""The panel's part for time travel: the timeline, the moment that is shown, undo, redo, labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import ipywidgets as widgets
 
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import button, problem_html
+from qstate_nb.notebook.panel.parts import button, change, problem_html
 from qstate_nb.notebook.render import escape
 
-_PLAY_MS = 400
+_PLAY = 0.4  # seconds an event
+_LABEL = {"description_width": "initial"}
 
 
 class TimeBar:
     """Widgets that show and choose the moment that the panel shows.
+
+    A number, and not a slider: the handle of ipywidgets' slider has no name that a screen reader could read.
 
     Args:
         model: the panel's.
@@ -27,19 +30,23 @@ class TimeBar:
     def __init__(self, model: PanelModel, redraw: Callable[[], object]) -> None:
         self.model = model
         self._redraw = redraw
-        self._moving = threading.Lock()  # is held while the slider moves by itself
+        self._moving = threading.Lock()  # is held while the number changes by itself
+        self._player = Player(self._step, redraw)
         self._picture = widgets.HTML()
-        self._slider = widgets.IntSlider(
-            0, 0, 0, description="after event", style={"description_width": "initial"}, layout={"flex": "1 1 200px"}
+        self._number = widgets.BoundedIntText(
+            0, 0, 0, description="after event", style=_LABEL, layout={"width": "12em"}
         )
-        self._slider.observe(self._chosen, "value")
-        self._play = widgets.Play(0, 0, 0, interval=_PLAY_MS, show_repeat=False, layout={"width": "auto"})
-        self._link = widgets.jslink((self._play, "value"), (self._slider, "value"))
-        self._labels = widgets.Dropdown(options=[("go to a label", None)], layout={"width": "150px"})
+        self._number.observe(self._chosen, "value")
+        self._back = self._button("Back", "step-backward", "Show State before this event", lambda: self._go(-1))
+        self._on = self._button("Forward", "step-forward", "Show State after the next event", lambda: self._go(1))
+        self._play = button("Play", "play", "Show one event after the other", self._toggle)
+        self._labels = widgets.Dropdown(options=[("–", None)], description="go to label", style=_LABEL)  # noqa: RUF001
         self._labels.observe(self._label_chosen, "value")
-        self._name = widgets.Text(placeholder="name of this moment", layout={"width": "160px"})
+        self._name = widgets.Text(description="label", placeholder="name of this moment", style=_LABEL)
         self._problem = widgets.HTML()
-        moving = widgets.HBox([self._play, self._slider, self._button("Now", "fast-forward", "Show now", self._now)])
+        row = {"flex_flow": "row wrap", "align_items": "center"}
+        now = self._button("Now", "fast-forward", "Show now", lambda: model.go_to(None))
+        moving = widgets.HBox([self._number, self._back, self._on, self._play, now], layout=row)
         changing = widgets.HBox(
             [
                 self._button("Undo", "undo", "Undo the last call or command", model.undo),
@@ -49,18 +56,19 @@ class TimeBar:
                 self._button("Label", "tag", "Give the moment that is now this name", self._label),
                 self._labels,
             ],
-            layout={"flex_flow": "row wrap"},
+            layout=row,
         )
         self.box = widgets.VBox([self._picture, moving, changing, self._problem]).add_class("qstate-time")
 
     def close(self) -> None:
-        """Close what is not below the box."""
-        self._link.close()
+        """Play no more."""
+        self._player.stop()
 
     def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
         return button(name, icon, tooltip, lambda: self._try(do))
 
     def _try(self, do: Callable[[], object]) -> None:
+        self._player.stop()
         try:
             done = do()
             text = "" if done is None else f"<span>{escape(str(done))}</span>"
@@ -72,40 +80,98 @@ class TimeBar:
     def draw(self) -> None:
         """Show the moment, and how far one can go."""
         first, last = self.model.range()
+        shown = last if self.model.moment is None else self.model.moment
         with self._moving:
-            for widget in (self._slider, self._play):
-                ends = {"min": first, "max": last}
-                for end in ("max", "min") if last >= widget.min else ("min", "max"):
-                    if getattr(widget, end) != ends[end]:
-                        setattr(widget, end, ends[end])
-            shown = last if self.model.moment is None else self.model.moment
-            if self._slider.value != shown:
-                self._slider.value = shown
-        options = [("go to a label", None), *((name, name) for name in self.model.labels())]
+            ends = {"min": first, "max": last}
+            for end in ("max", "min") if last >= self._number.min else ("min", "max"):
+                change(self._number, end, ends[end])
+            change(self._number, "value", shown)
+        change(self._back, "disabled", shown <= first)
+        change(self._on, "disabled", self.model.moment is None)
+        change(self._play, "description", "Pause" if self._player.plays else "Play")
+        change(self._play, "icon", "pause" if self._player.plays else "play")
+        options = [("–", None), *((name, name) for name in self.model.labels())]  # noqa: RUF001
         if list(self._labels.options) != options:
             self._labels.options = options
-        picture = self.model.timeline()
-        if self._picture.value != picture:
-            self._picture.value = picture
+        change(self._picture, "value", self.model.timeline())
 
-    def _chosen(self, change: Any) -> None:
-        """The slider was moved, by the user or by Play."""
+    def _chosen(self, changed: Any) -> None:
+        """A number was typed, or reached with the arrow keys."""
         if self._moving.acquire(blocking=False):
             try:
-                self.model.go_to(change["new"])
+                self.model.go_to(changed["new"])
             finally:
                 self._moving.release()
             self._redraw()
 
-    def _now(self) -> None:
-        self.model.go_to(None)
+    def _go(self, events: int) -> None:
+        """Show another moment: so many events later, or earlier."""
+        _, last = self.model.range()
+        moment = last if self.model.moment is None else self.model.moment
+        self.model.go_to(moment + events)
 
-    def _label_chosen(self, change: Any) -> None:
-        if change["new"] is not None:
-            self._try(lambda: self.model.go_to(change["new"]))
+    def _toggle(self) -> None:
+        if self._player.plays:
+            self._player.stop()
+        else:
+            if self.model.moment is None:
+                self.model.go_to(self.model.range()[0])
+            self._player.start()
+        self._redraw()
+
+    def _step(self) -> bool:
+        """Play one event; tell whether there are more."""
+        self._go(1)
+        self._redraw()
+        return self.model.moment is not None
+
+    def _label_chosen(self, changed: Any) -> None:
+        if changed["new"] is not None:
+            self._try(lambda: self.model.go_to(changed["new"]))
             self._labels.value = None
 
     def _label(self) -> str:
         done = self.model.label(self._name.value)
         self._name.value = ""
         return done
+
+
+class Player:
+    """Does something again and again, in a thread of its own, until there is no more of it.
+
+    Args:
+        step: is called each time; False ends it.
+        ended: is called when that has ended it.
+        interval: seconds between two times.
+    """
+
+    def __init__(self, step: Callable[[], bool], ended: Callable[[], object], interval: float = _PLAY) -> None:
+        self._step = step
+        self._ended = ended
+        self._interval = interval
+        self._stop: threading.Event | None = None  # of the thread that plays
+
+    @property
+    def plays(self) -> bool:
+        """Whether it goes on."""
+        return self._stop is not None
+
+    def start(self) -> None:
+        """Begin, if it doesn't go on already."""
+        if self._stop is None:
+            self._stop = stop = threading.Event()
+            threading.Thread(target=self._run, args=(stop,), name="qstate panel play", daemon=True).start()
+
+    def stop(self) -> None:
+        """End it; what is being done is not waited for."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.set()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._interval):
+            if not self._step():
+                break
+        if self._stop is stop:
+            self._stop = None
+            self._ended()

@@ -44,7 +44,7 @@ def test_undo_redo_rewind_and_labels(app: InlineApp, model: PanelModel) -> None:
     state.set("n", 2)
     assert model.undo() == "event 3: undo of event 2, Signup.n: 2 → 1"
     assert model.redo() == "event 4: redo of event 2, Signup.n: 1 → 2"
-    with pytest.raises(HistoryError, match="choose a moment first: move the slider"):
+    with pytest.raises(HistoryError, match="choose a moment first: give the number of its event"):
         model.rewind()
     model.go_to("one")
     assert model.moment == 1

@@ -372,7 +372,7 @@ def timeline(panel: Panel) -> TimeBar:
     return panel._time
 
 
-def test_the_slider_follows_until_it_is_moved_and_the_past_is_marked(
+def test_the_moment_follows_until_it_is_chosen_and_the_past_is_marked(
     app: InlineApp, opened: Callable[[], Panel]
 ) -> None:
     state = app.state(Signup)
@@ -380,16 +380,65 @@ def test_the_slider_follows_until_it_is_moved_and_the_past_is_marked(
     bar = timeline(panel)
     for value in range(5):
         state.set("n", value)
-    soon(lambda: bar._slider.value == bar._slider.max == bar._play.max == 5)
-    bar._slider.value = 2
+    soon(lambda: bar._number.value == bar._number.max == 5)
+    bar._number.value = 2
     soon(lambda: "PAST: State after event 2 of 5" in seen(panel._state.box))
     state.set("n", 9)
-    soon(lambda: bar._slider.max == 6)
-    assert bar._slider.value == 2
-    bar._slider.value = 6
+    soon(lambda: bar._number.max == 6)
+    assert bar._number.value == 2
+    bar._number.value = 6
     soon(lambda: "PAST" not in seen(panel._state.box))
     state.set("n", 10)
-    soon(lambda: bar._slider.value == 7)
+    soon(lambda: bar._number.value == 7)
+
+
+def test_one_goes_back_and_forward_by_one_event(app: InlineApp, opened: Callable[[], Panel]) -> None:
+    state = app.state(Signup)
+    for value in range(3):
+        state.set("n", value)
+    panel = opened()
+    bar = timeline(panel)
+    soon(lambda: bar._number.value == 3 and bar._on.disabled)
+    for moment in (2, 1, 0):
+        click(bar.box, "Back")
+        soon(lambda moment=moment: bar._number.value == moment)  # type: ignore[misc]
+    assert bar._back.disabled
+    for moment in (1, 2, 3):
+        click(bar.box, "Forward")
+        soon(lambda moment=moment: bar._number.value == moment)  # type: ignore[misc]
+    assert panel.model.moment is None
+
+
+def test_play_shows_one_event_after_the_other_and_ends(app: InlineApp, opened: Callable[[], Panel]) -> None:
+    state = app.state(Signup)
+    for value in range(3):
+        state.set("n", value)
+    panel = opened()
+    bar = timeline(panel)
+    bar._player._interval = 0.01
+    moments: list[int | str | None] = []
+    go_to = bar.model.go_to
+
+    def noted(moment: int | str | None) -> None:
+        moments.append(moment)
+        go_to(moment)
+
+    bar.model.go_to = noted  # type: ignore[method-assign]
+    click(bar.box, "Play")
+    soon(lambda: moments == [0, 1, 2, 3])
+    soon(lambda: bar._play.description == "Play")
+    assert panel.model.moment is None
+
+
+def test_pause_and_any_other_button_ends_the_play(app: InlineApp, opened: Callable[[], Panel]) -> None:
+    app.state(Signup).set("n", 1)
+    bar = timeline(opened())
+    for button in ("Pause", "Now", "Undo"):
+        click(bar.box, "Play")
+        soon(lambda: bar._play.description == "Pause")
+        click(bar.box, button)
+        soon(lambda: bar._play.description == "Play")
+    assert not bar._player.plays
 
 
 def test_undo_redo_label_and_rewind_have_buttons(app: InlineApp, opened: Callable[[], Panel]) -> None:
@@ -417,16 +466,16 @@ def test_undo_redo_label_and_rewind_have_buttons(app: InlineApp, opened: Callabl
     soon(lambda: ("<b>one</b>", "<b>one</b>") in bar._labels.options)
     bar._labels.value = "<b>one</b>"
     assert bar._labels.value is None
-    soon(lambda: bar._slider.value == 3)
+    soon(lambda: bar._number.value == 3)
     press("Rewind")
     assert state.get_all() == {"n": 1}
-    soon(lambda: bar._slider.value == bar._slider.max == 5)
-    bar._slider.value = 1
+    soon(lambda: bar._number.value == bar._number.max == 5)
+    bar._number.value = 1
     press("Now")
-    soon(lambda: bar._slider.value == 5)
+    soon(lambda: bar._number.value == 5)
 
 
-def test_the_slider_keeps_up_with_a_file_that_has_fewer_events(
+def test_the_moment_keeps_up_with_a_file_that_has_fewer_events(
     app: InlineApp, opened: Callable[[], Panel], tmp_path: Path
 ) -> None:
     state = app.state(Signup)
@@ -435,6 +484,6 @@ def test_the_slider_keeps_up_with_a_file_that_has_fewer_events(
     for value in range(20):
         state.set("n", value)
     bar = timeline(opened())
-    soon(lambda: (bar._slider.min, bar._slider.max, bar._slider.value) == (0, 21, 21))
+    soon(lambda: (bar._number.min, bar._number.max, bar._number.value) == (0, 21, 21))
     app.registry.load(tmp_path / "x")
-    soon(lambda: (bar._slider.min, bar._slider.max, bar._slider.value) == (0, 1, 1))
+    soon(lambda: (bar._number.min, bar._number.max, bar._number.value) == (0, 1, 1))
