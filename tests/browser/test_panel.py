@@ -326,6 +326,7 @@ def test_the_picture_of_the_readme(page: Page, tmp_path: Path) -> None:
     click_run(page, "step2")
     click_run(page, "remind")
     expect(row(page, "reminders")).to_be_visible()
+    page.locator(".qstate-tasks").evaluate("tasks => tasks.scrollTo(0, 0)")
     page.mouse.move(0, 0)
     picture = PICTURE if os.environ.get("UPDATE_PICTURES") else tmp_path / "panel.png"
 

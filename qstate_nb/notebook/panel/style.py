@@ -134,14 +134,14 @@ _STATE = """
 .qstate-state .qstate-small { height: auto; min-height: 1.9em; line-height: 1.4; padding: 0.15em 0.6em;
   flex: 0 0 auto; }
 .qstate-state .qstate-row, .qstate-state .qstate-columns { display: grid; align-items: start; column-gap: 0.8em;
-  grid-template-columns: minmax(0, 16%) minmax(0, 1fr) minmax(0, 29%) 14.2em; }
+  grid-template-columns: minmax(0, 15%) minmax(0, 1fr) minmax(0, 27%) 10.5em; }
 .qstate-state .qstate-columns { padding-left: 0.5em; font-weight: 600; color: var(--jp-ui-font-color1, #444); }
 .qstate-state .qstate-row { border-top: 1px solid var(--jp-border-color3, #e8e8e8); padding: 1px 0 1px 0.5em;
   overflow: visible; }
 .qstate-state .qstate-about { display: grid; grid-template-columns: 2fr 3fr; column-gap: 0.8em;
   overflow-wrap: anywhere; }
 .qstate-state .qstate-columns > .qstate-about { margin: 0; }
-.qstate-state .qstate-actions { justify-content: flex-end; gap: 0 0.3em; overflow: visible; }
+.qstate-state .qstate-actions { justify-content: flex-end; flex-flow: row wrap; gap: 0 0.3em; overflow: visible; }
 .qstate-state .qstate-marked { background: rgba(255, 152, 0, 0.2);
   box-shadow: inset 3px 0 0 var(--jp-warn-color0, #b35900); }
 .qstate-state .qstate-row .qstate-label { position: absolute; clip-path: inset(50%); width: 1px; height: 1px;
