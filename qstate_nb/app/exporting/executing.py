@@ -31,7 +31,7 @@ def needed(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise MissingPackageError(
-            f"to write a notebook, {package} is needed: pip install nbformat nbclient ipykernel"
+            f"to write a notebook, {package} is needed: pip install 'qstate-nb[export]'"
         ) from None
 
 

@@ -138,7 +138,7 @@ _STATE = """
 .qstate-state .qstate-columns { padding-left: 0.5em; font-weight: 600; color: var(--jp-ui-font-color1, #444); }
 .qstate-state .qstate-row { border-top: 1px solid var(--jp-border-color3, #e8e8e8); padding: 1px 0 1px 0.5em;
   overflow: visible; }
-.qstate-state .qstate-about { display: grid; grid-template-columns: 2fr 3fr; column-gap: 0.8em;
+.qstate-state .qstate-about { display: grid; grid-template-columns: 1fr 2fr; column-gap: 0.8em;
   overflow-wrap: anywhere; }
 .qstate-state .qstate-columns > .qstate-about { margin: 0; }
 .qstate-state .qstate-actions { justify-content: flex-end; flex-flow: row wrap; gap: 0 0.3em; overflow: visible; }
