@@ -171,7 +171,7 @@ def test_what_is_not_installed_is_named(shop: Any, tmp_path: Path, monkeypatch: 
     for package in ("nbformat", "nbclient"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
-            with pytest.raises(MissingPackageError, match=f"{package} is needed: pip install nbformat nbclient"):
+            with pytest.raises(MissingPackageError, match=rf"{package} is needed: pip install 'qstate-nb\[export\]'"):
                 to_notebook(scripted(shop, "begin()"), tmp_path / "a.ipynb")
 
 
