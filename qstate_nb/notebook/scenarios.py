@@ -146,7 +146,7 @@ def replayed_row(done: Replayed) -> Row:
         "different" if done.differences else "as recorded",
         _clean(done.step.source, _MOST_SOURCE),
         encodable(", ".join(outcome_text(result) for result in done.results)),
-        "",
+        _clean("".join(result.output for result in done.results).rstrip("\n"), _MOST_OUTPUT),
         [encodable(line) for line in done.differences],
         changes(done.change),
     )

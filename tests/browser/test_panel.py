@@ -94,7 +94,7 @@ BURST = """
 for n in range(100_000):
     app.state(SyncSignup).set(f"burst {n % 3}", n)
 """
-PICTURE = Path(__file__).parent.parent.parent / "notebooks" / "panel.png"
+PICTURES = Path(__file__).parent.parent.parent / "notebooks"
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_two_panels_agree_and_a_burst_ends_on_the_right_values(page: Page) -> No
             expect(row(page, f"burst {number}").nth(panel)).to_contain_text(str(last))
 
 
-def test_record_what_is_clicked_and_step_through_it(page: Page) -> None:
+def test_record_what_is_clicked_and_step_through_it(page: Page, tmp_path: Path) -> None:
     scenarios = tab(page, "Scenarios")
     scenarios.get_by_label("record as").fill("clicked")
     scenarios.get_by_role("button", name=re.compile("Record$")).click()
@@ -304,6 +304,7 @@ def test_record_what_is_clicked_and_step_through_it(page: Page) -> None:
     scenarios.get_by_role("button", name="Next step").click()
     expect(scenarios).to_contain_text("1 of 2 steps done")
     expect(row(page, "step")).to_contain_text("1")
+    take_picture(page, "scenarios.png", tmp_path)
     scenarios.get_by_role("button", name="Back").click()
     expect(scenarios).to_contain_text("State is as it was before step 1")
     expect(row(page, "step")).to_contain_text("2")
@@ -319,21 +320,25 @@ def test_the_panel_has_a_text_beside_the_widget(page: Page) -> None:
     assert "step1" in cell_output(page, 1)
 
 
+def take_picture(page: Page, name: str, folder: Path) -> None:
+    """A picture for the README; with UPDATE_PICTURES=1 it replaces the one in the repository."""
+    page.locator(".qstate-tasks").evaluate("tasks => tasks.scrollTo(0, 0)")
+    page.mouse.move(0, 0)
+    picture = (PICTURES if os.environ.get("UPDATE_PICTURES") else folder) / name
+
+    page.locator(".qstate-panel").screenshot(path=picture)
+
+    assert picture.stat().st_size > 10_000
+    assert (PICTURES / name).exists()
+
+
 def test_the_picture_of_the_readme(page: Page, tmp_path: Path) -> None:
-    """The picture is made of a real panel; with UPDATE_PICTURES=1 it replaces the one in the repository."""
     click_run(page, "step1")
     card(page, "step2").get_by_label("phone").fill("0301234")
     click_run(page, "step2")
     click_run(page, "remind")
     expect(row(page, "reminders")).to_be_visible()
-    page.locator(".qstate-tasks").evaluate("tasks => tasks.scrollTo(0, 0)")
-    page.mouse.move(0, 0)
-    picture = PICTURE if os.environ.get("UPDATE_PICTURES") else tmp_path / "panel.png"
-
-    page.locator(".qstate-panel").screenshot(path=picture)
-
-    assert picture.stat().st_size > 10_000
-    assert PICTURE.exists()
+    take_picture(page, "panel.png", tmp_path)
 
 
 def test_scrub_through_the_past_play_it_and_undo(page: Page) -> None:
