@@ -49,6 +49,7 @@ class Scenario:
 
     Attributes:
         steps: the steps, in order.
+        unrepeatable: why it can't be replayed or exported; empty if it can.
 
     Example:
         >>> from qstate_nb import InlineApp, State, StateRegistry
@@ -84,7 +85,8 @@ class Scenario:
         self.app = app
         self.name = name
         self.steps: list[Step] = list(steps)
-        self.notes = tuple(notes)
+        self.notes = list(notes)
+        self.unrepeatable = ""
         self._lock = threading.RLock()
         self._recording: Recording | None = None
         self._before: Snapshot | None = None

@@ -100,12 +100,14 @@ class Check(msgspec.Struct, frozen=True, eq=False):
         problems: what is different, a line each; none if it was so.
         key: the bucket, if State was checked.
         fields: what its fields were to be; ``...`` for any value, `ABSENT` for no such field.
+        place: how many acts of its step came before it.
     """
 
     text: str
     problems: Sequence[str] = ()
     key: StateKey | None = None
     fields: Mapping[str, Any] = {}
+    place: int = 0
 
     @property
     def passed(self) -> bool:
@@ -144,6 +146,12 @@ class Step(msgspec.Struct, frozen=True, eq=False):
     def calls(self) -> list[CallRecord]:
         """All calls in it."""
         return [call for act in self.acts if isinstance(act, Together) for call in act.calls]
+
+    @property
+    def sequence(self) -> list[Act | Check]:
+        """Its acts and checks, in the order in which they were made."""
+        places = [(each.place, 0, each) for each in self.checks] + [(n, 1, act) for n, act in enumerate(self.acts)]
+        return [each for *_, each in sorted(places, key=lambda place: place[:2])]
 
     def outcome(self, width: int = 80) -> str:
         """What it returned, or its error, in one line."""

@@ -24,7 +24,7 @@ _ON_STATE = (*_ON_WHOLE_STATE, "get", "set", "update", "incr", "append", "delete
 _FEW_SCOPES = 20
 _MOST = 1_000  # candidates
 
-_PYTHON = re.compile(r"\s*%%qstate\s+scenario\b")  # a cell of it
+_PYTHON = re.compile(r"\s*%%qstate[ \t]+scenario\b")  # a cell of it
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%{1,2}qstate\s+(.*)", re.DOTALL)
 
 

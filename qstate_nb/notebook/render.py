@@ -29,17 +29,6 @@ def escape(text: str) -> str:
     return escape_markup(encodable(text))
 
 
-def region(html: str, label: str, height: str = "none") -> str:
-    """HTML that scrolls where it has not enough room, also by keyboard.
-
-    Args:
-        label: what it is, for screen readers.
-        height: at most so high.
-    """
-    style = f"overflow:auto;max-height:{height}"
-    return f'<div tabindex="0" role="region" aria-label="{label}" style="{style}">{html}</div>'
-
-
 class Block(Protocol):
     """A part of a view."""
 

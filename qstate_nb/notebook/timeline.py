@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qstate_nb.core.formats import printable, short_text
 from qstate_nb.core.journal import Event
-from qstate_nb.notebook.render import escape, region
+from qstate_nb.notebook.render import escape
 from qstate_nb.notebook.views import event_line
 
 SHOWN_EVENTS = 100
@@ -78,7 +78,7 @@ def timeline_html(events: Sequence[Event], at: int, *, is_past: bool) -> str:
         f'<svg class="qstate-timeline" role="img" aria-label="{summary}" width="{width:g}" height="{height}" '
         f'style="display:block;max-width:none"><title>{summary}</title>{"".join(parts)}</svg>'
     )
-    return f"{region(picture, 'timeline')}{_legend(names)}"
+    return f"<div>{picture}</div>{_legend(names)}"
 
 
 def _x(index: float) -> float:

@@ -136,6 +136,20 @@ def test_what_no_task_changes_is_a_step_as_well(app: InlineApp) -> None:
     assert list(map(str, scenario.steps[2].change)) == ["Signup.step: 7 →"]
 
 
+def test_what_another_apps_tasks_change_is_no_step_but_part_of_the_next_change(app: InlineApp) -> None:
+    other = InlineApp("other", registry=app.registry)
+
+    @other.task
+    def meddle(state: SyncSignup) -> None:
+        state.set("meddled", True)
+
+    with app.scenario("meddled with") as scenario:
+        other.run("meddle")
+        app.run("count")
+    assert sources(scenario) == ["await count()"]
+    assert list(map(str, scenario.steps[0].change)) == ["Signup.meddled: → True", "Signup.count: → 1"]
+
+
 def test_an_error_of_a_call_that_the_block_handles_is_its_outcome(app: InlineApp) -> None:
     with app.scenario("wrong") as scenario:
         assert app.run("step2", "abc").status == "error"

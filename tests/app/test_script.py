@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from qstate_nb import ABSENT, AsyncState, InlineApp, Scenario, State
+from qstate_nb.app.inline import stand_ins_used
 from qstate_nb.app.script import concurrently, run_script
 from qstate_nb.errors import ScenarioError
 
@@ -256,6 +257,7 @@ def test_an_interrupt_passes_and_leaves_nothing_behind(names: dict[str, Any]) ->
     assert names["app"].scenarios == {}
     assert names["app"].registry.seq == 0
     assert run(names, "await step1()").passed
+    assert not names["app"]._subscribers
 
 
 @pytest.mark.parametrize(
@@ -313,6 +315,24 @@ def test_a_state_object_from_elsewhere_that_reaches_the_real_state_is_told(names
     scenario = run(names, "sneak()", fresh=True)
     assert len(scenario.notes) == 1
     assert scenario.notes[0].startswith("1 change of the real State: Signup was written to by an object")
+
+
+def test_after_it_everything_is_as_before(names: dict[str, Any]) -> None:
+    app = names["app"]
+    real = app.registry
+
+    async def main() -> None:
+        with stand_ins_used():
+            await run_script(app, "fresh", "await count()", names, fresh=True)
+            assert app.registry is real
+
+    asyncio.run(main())
+    assert not app._subscribers
+
+
+def test_annotations_are_what_they_are_in_any_cell(names: dict[str, Any]) -> None:
+    run(names, "def typed(number: int) -> str: ...")
+    assert names["typed"].__annotations__ == {"number": int, "return": str}
 
 
 def test_two_fresh_ones_at_once_do_not_meet(names: dict[str, Any]) -> None:

@@ -129,6 +129,11 @@ def row(page: Page, key: str) -> Locator:
     return page.locator(".qstate-state .qstate-row").filter(has=named).filter(visible=True)
 
 
+def value(page: Page, key: str) -> Locator:
+    """The value of a key of State."""
+    return row(page, key).locator(".qstate-value")
+
+
 def tab(page: Page, name: str) -> Locator:
     """Choose a tab of the panel, and give its content."""
     page.locator(".qstate-panel").get_by_role("tab", name=name).click()
@@ -227,7 +232,7 @@ def test_errors_stand_at_their_fields_and_nothing_runs_until_they_are_mended(pag
     send.get_by_label("street").fill("Main Street")
     send.get_by_label("items").fill("[1, 2]")
     send.get_by_role("button", name="Run").click()
-    expect(row(page, "sent")).to_contain_text("2")
+    expect(value(page, "sent")).to_have_text("2")
     expect(send).not_to_contain_text("JSON at")
 
 
@@ -238,14 +243,14 @@ def test_run_several_times_at_once_and_different_tasks_together(page: Page) -> N
     send.get_by_label("times").fill("5")
     send.get_by_label("at once").check()
     send.get_by_role("button", name="Run").click()
-    expect(row(page, "sent")).to_contain_text("5")
+    expect(value(page, "sent")).to_have_text("5")
     expect(call(page, "send #5")).to_contain_text("success")
 
     send.get_by_label("times").fill("2")
     send.get_by_role("button", name="Add to together").click()
     card(page, "step1").get_by_role("button", name="Add to together").click()
     page.get_by_role("button", name="Run together").click()
-    expect(row(page, "sent")).to_contain_text("7")
+    expect(value(page, "sent")).to_have_text("7")
     expect(row(page, "prompt")).to_contain_text("step1 #8")
 
 
@@ -259,12 +264,12 @@ def test_edit_in_place_undo_delete_and_clear(page: Page) -> None:
     expect(step.locator(".qstate-problem")).to_be_visible()
     field.fill("41 ")
     field.press("Enter")
-    expect(row(page, "step")).to_contain_text("41")
+    expect(value(page, "step")).to_have_text("41")
     expect(row(page, "step")).to_contain_text("user, event 3")
 
     state = page.locator(".qstate-state")
     state.get_by_role("button", name="Undo").click()
-    expect(row(page, "step")).to_contain_text("1")
+    expect(value(page, "step")).to_have_text("1")
     expect(state).to_contain_text("undo of event 3")
     row(page, "prompt").get_by_role("button", name="Delete").click()
     row(page, "prompt").get_by_role("button", name="Really delete?").click()
@@ -283,7 +288,7 @@ def test_two_panels_agree_and_a_burst_ends_on_the_right_values(page: Page) -> No
         expect(row(page, f"burst {number}")).to_have_count(2)
         for panel in range(2):
             last = 99_999 if number == 0 else 99_996 + number
-            expect(row(page, f"burst {number}").nth(panel)).to_contain_text(str(last))
+            expect(value(page, f"burst {number}").nth(panel)).to_have_text(str(last))
 
 
 def test_record_what_is_clicked_and_step_through_it(page: Page, tmp_path: Path) -> None:
@@ -303,11 +308,11 @@ def test_record_what_is_clicked_and_step_through_it(page: Page, tmp_path: Path) 
     expect(scenarios).to_contain_text("replay of clicked: 2 steps, all as recorded")
     scenarios.get_by_role("button", name="Next step").click()
     expect(scenarios).to_contain_text("1 of 2 steps done")
-    expect(row(page, "step")).to_contain_text("1")
+    expect(value(page, "step")).to_have_text("1")
     take_picture(page, "scenarios.png", tmp_path)
     scenarios.get_by_role("button", name="Back").click()
     expect(scenarios).to_contain_text("State is as it was before step 1")
-    expect(row(page, "step")).to_contain_text("2")
+    expect(value(page, "step")).to_have_text("2")
 
 
 def test_close_takes_the_panel_away(page: Page) -> None:
@@ -349,9 +354,8 @@ def test_scrub_through_the_past_play_it_and_undo(page: Page) -> None:
     expect(page.locator(".qstate-timeline")).to_be_visible()
     expect(page.locator(".qstate-legend")).to_contain_text("step1")
 
-    moment = page.get_by_label("after event")
-    moment.fill("2")
-    moment.press("ArrowDown")
+    moment = page.get_by_label("go to event")
+    moment.fill("1")
     moment.press("Enter")
     notice = page.locator(".qstate-notice")
     expect(notice).to_contain_text("PAST: State after event 1 of 6; it can only be read")
@@ -377,6 +381,24 @@ def test_scrub_through_the_past_play_it_and_undo(page: Page) -> None:
     expect(notice).to_contain_text("after event 8 of 10")
     time_bar.get_by_role("button", name="Now").click()
     expect(notice).to_have_count(0)
+
+
+def test_what_is_typed_and_where_one_has_scrolled_stays_while_events_come(page: Page) -> None:
+    click_run(page, "remind")
+    expect(row(page, "reminders")).to_be_visible()
+    events = tab(page, "Events").locator(".qstate-log > .widget-html").last
+    expect(events.locator("td").nth(100)).to_be_attached()
+    events.evaluate("box => box.scrollTo(0, 60)")
+    events.focus()
+    now = value(page, "reminders").inner_text()
+    expect(value(page, "reminders")).not_to_have_text(now)
+    assert events.evaluate("box => [box.scrollTop, document.activeElement === box]") == [60, True]
+
+    tab(page, "Timeline")
+    moment = page.get_by_label("go to event")
+    moment.press_sequentially("12", delay=150)
+    moment.press("Enter")
+    expect(page.locator(".qstate-panel .qstate-notice")).to_contain_text("PAST: State after event 12 of ")
 
 
 def test_explore_races_and_be_the_scheduler(page: Page) -> None:

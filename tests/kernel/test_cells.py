@@ -105,7 +105,7 @@ def test_a_run_in_the_panel_has_no_cell(
     assert k.run("%qstate panel").status == "ok"
     cell = k.send("await waits('cell')")
     k.wait_output(cell, "began")
-    k.click(front_end.button("Run", f"<b>{task}</b>"), subshell if shell == "subshell" else None)
+    k.click(front_end.button("Run", f"<h4>{task}</h4>"), subshell if shell == "subshell" else None)
     k.wait_until(f"content().get('{task}') == 'began'", subshell=subshell)
     gate.touch()
     number = number_of(k.wait(cell))

@@ -73,6 +73,7 @@ class CallList:
 
     def _stop(self, call: Call) -> None:
         self._do(lambda: self.calls.stop_clicked(call))
+        self._kind.focus()  # the button goes, and the keyboard's focus with it
 
     def draw(self) -> None:
         """Show the calls as they are now."""

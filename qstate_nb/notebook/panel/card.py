@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import ipywidgets as widgets
+from msgspec import Meta
 
 from qstate_nb.app import Task
 from qstate_nb.core.formats import encodable, printable, short_text
 from qstate_nb.core.inject import innermost
 from qstate_nb.core.keys import ScopeId
 from qstate_nb.errors import QStateError
-from qstate_nb.notebook.panel import runs as runs_module
-from qstate_nb.notebook.panel.fields import problem_line
+from qstate_nb.notebook.panel.controls import text_control
+from qstate_nb.notebook.panel.fields import Around, Nothing, Simple
 from qstate_nb.notebook.panel.forms import Form, Typed
-from qstate_nb.notebook.panel.parts import button, change
-from qstate_nb.notebook.panel.runs import Runs
+from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.panel.runs import MOST, Runs
 from qstate_nb.notebook.render import escape
 
 _MAX_SIGNATURE = 300
 _MAX_TEXT = 4_000
 
-TypedCard: TypeAlias = tuple[Typed, int, bool]
+_TIMES = inspect.Parameter(
+    "times", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[int, Meta(ge=1, le=MOST)], default=1
+)
+
+TypedCard: TypeAlias = tuple[Typed, Any, bool]
 """What was filled in in a form, how many times, and whether at once."""
 
 
@@ -39,6 +44,7 @@ class Card:
     Attributes:
         box: the card's widget.
         form: its form.
+        times: the field that tells how many calls.
     """
 
     def __init__(
@@ -56,29 +62,30 @@ class Card:
         name = printable(task.name, 60)
         self.run = button("Run", "play", f"Run {name}", self._start)
         self.run.button_style = "primary"
-        self.times = widgets.BoundedIntText(
-            1, 1, runs_module.MOST, description="times", tooltip="How many calls", layout={"width": "auto"}
-        )
+        self.times = Simple(_TIMES, Around(task.name, lambda: self._tell("")), text_control(_TIMES))
+        self.times.control.tooltip = "How many calls"
+        self.times.control.placeholder = f"1 to {MOST:,}"
         self.at_once = widgets.Checkbox(False, description="at once", indent=False, layout={"width": "auto"})
         self.add = button("Add to together", "plus", f"Prepare {name} to run together with other calls", self._add)
-        row = widgets.HBox([self.run, self.times, self.at_once, self.add]).add_class("qstate-runs")
+        row = widgets.HBox([self.run, self.times.box, self.at_once, self.add]).add_class("qstate-runs")
         about = widgets.HTML(about_html(task))
         self.box = widgets.VBox([about, self.form.box, self._problem, row]).add_class("qstate-task")
 
     def _start(self) -> None:
-        self._try(lambda values: self._runs.start(self.task, values, self.times.value, self.at_once.value))
+        self._try(lambda values, times: self._runs.start(self.task, values, times, self.at_once.value))
 
     def _add(self) -> None:
-        self._try(lambda values: self._runs.add(self.task, values, self.times.value))
+        self._try(lambda values, times: self._runs.add(self.task, values, times))
 
-    def _try(self, do: Callable[[dict[str, Any]], object]) -> None:
-        values = self.form.read()
+    def _try(self, do: Callable[[dict[str, Any], int], object]) -> None:
+        values, times = self.form.read(), self.times.read()
         problem = ""
-        if values is None:
-            problem = f"not started: look at {', '.join(printable(name, 60) for name in self.form.wrong)}"
+        if values is None or times is Nothing.WRONG:
+            wrong = [*self.form.wrong, *(["times"] if times is Nothing.WRONG else [])]
+            problem = f"not started: look at {', '.join(printable(name, 60) for name in wrong)}"
         else:
             try:
-                do(values)
+                do(values, _TIMES.default if times is Nothing.LEFT else times)
             except QStateError as error:
                 problem = str(error)
         self._tell(problem)
@@ -86,16 +93,17 @@ class Card:
 
     def typed(self) -> TypedCard:
         """What was filled in, for `retype` of another card."""
-        return self.form.typed(), self.times.value, self.at_once.value
+        return self.form.typed(), self.times.typed(), self.at_once.value
 
     def retype(self, typed: TypedCard | None) -> None:
         """Fill in what was filled in elsewhere, as far as it can be."""
         if typed is not None:
-            filled, self.times.value, self.at_once.value = typed
+            filled, times, self.at_once.value = typed
             self.form.retype(filled)
+            self.times.retype(times)
 
     def _tell(self, problem: str) -> None:
-        change(self._problem, "value", problem_line(problem) if problem else "")
+        change(self._problem, "value", problem_html(problem) if problem else "")
         change(self._problem.layout, "display", "" if problem else "none")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,13 +12,13 @@ import ipywidgets as widgets
 
 from qstate_nb.app.task import annotation_text
 from qstate_nb.core.formats import encodable, short
+from qstate_nb.errors import ArgumentError
 from qstate_nb.notebook.arguments import Given, literal
 from qstate_nb.notebook.completion import choices
 
 EMPTY = inspect.Parameter.empty
 LONGEST = 10_000
 _PLAIN = (str, int, bytes, bool)
-_EXACT = 2**53  # up to here, a float holds every whole number
 
 Made: TypeAlias = tuple[Any, Callable[[], Given | None]]
 """A control, and what reads it: None where it is empty."""
@@ -29,19 +30,17 @@ def control_for(parameter: inspect.Parameter) -> Made:
         return _checkbox(parameter)
     if choices(parameter):
         return _dropdown(parameter)
-    for kind, default_kinds, make in _MAKERS:
-        if parameter.annotation is kind and _suits(parameter.default, default_kinds):
-            return make(parameter)
+    for kind, make in _PICKERS:
+        if parameter.annotation is kind and _can_pick(kind, parameter.default):
+            return _picker(parameter, make)
     return text_control(parameter)
 
 
-def _suits(default: Any, kinds: tuple[type, ...]) -> bool:
-    """Tell whether a widget can show a default: in a browser, numbers are floats, and its times have no zone."""
-    if type(default) in (int, float):
-        return type(default) in kinds and abs(default) <= _EXACT
-    if default is EMPTY:
-        return EMPTY in kinds
-    return type(default) in kinds and getattr(default, "tzinfo", None) is None
+def _can_pick(kind: type, default: Any) -> bool:
+    """Tell whether a picker can show a default: its times have no zone."""
+    if default is EMPTY or default is None:
+        return True
+    return type(default) is kind and getattr(default, "tzinfo", None) is None
 
 
 def _checkbox(parameter: inspect.Parameter) -> Made:
@@ -64,24 +63,16 @@ def _is_same(value: Any, default: Any) -> bool:
     return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)
 
 
-def _number(make: Callable[..., Any]) -> Callable[[inspect.Parameter], Made]:
-    def control(parameter: inspect.Parameter) -> Made:
-        box = make(value=parameter.default)
-        return box, lambda: Given(box.value)
-
-    return control
-
-
-def _picker(make: Callable[..., Any]) -> Callable[[inspect.Parameter], Made]:
-    def control(parameter: inspect.Parameter) -> Made:
-        picker = make(value=None if parameter.default is EMPTY else parameter.default)
-        return picker, lambda: None if picker.value is None else Given(picker.value)
-
-    return control
+def _picker(parameter: inspect.Parameter, make: Callable[..., Any]) -> Made:
+    picker = make(value=None if parameter.default is EMPTY else parameter.default)
+    return picker, lambda: None if picker.value is None else Given(picker.value)
 
 
 def text_control(parameter: inspect.Parameter, make: Callable[..., Any] = widgets.Text) -> Made:
-    """A text field; empty text leaves a value to its default, except for a str."""
+    """A text field; also for numbers, as a browser's fields for these drop and round what is typed.
+
+    Empty text is no value, except for a str.
+    """
     is_text = parameter.annotation is str
     default = parameter.default
     known = default is not EMPTY and default is not None
@@ -93,9 +84,16 @@ def text_control(parameter: inspect.Parameter, make: Callable[..., Any] = widget
         text = box.value
         if is_text:
             return Given(text)
-        return literal(text) if text else None
+        return _number_or_text(text) if text else None
 
     return box, read
+
+
+def _number_or_text(text: str) -> Given:
+    given = literal(text)
+    if isinstance(given.value, float) and math.isinf(given.value):
+        raise ArgumentError(f"{short(text)} is more than a float can hold")
+    return given
 
 
 def wanted(parameter: inspect.Parameter, how: str = "") -> str:
@@ -104,12 +102,8 @@ def wanted(parameter: inspect.Parameter, how: str = "") -> str:
     return encodable(text if parameter.default is not None else f"{text} (empty: None)".strip())
 
 
-# The type, the types of the defaults that the widget can show, and the widget. A number that is required has a text
-# field, as a field for numbers can't be empty.
-_MAKERS: list[tuple[type, tuple[type, ...], Callable[[inspect.Parameter], Made]]] = [
-    (int, (int,), _number(widgets.IntText)),
-    (float, (int, float), _number(widgets.FloatText)),
-    (datetime.date, (datetime.date, type(None), EMPTY), _picker(widgets.DatePicker)),
-    (datetime.time, (datetime.time, type(None), EMPTY), _picker(widgets.TimePicker)),
-    (datetime.datetime, (datetime.datetime, type(None), EMPTY), _picker(widgets.NaiveDatetimePicker)),
+_PICKERS: list[tuple[type, Callable[..., Any]]] = [
+    (datetime.date, widgets.DatePicker),
+    (datetime.time, widgets.TimePicker),
+    (datetime.datetime, widgets.NaiveDatetimePicker),
 ]

@@ -9,8 +9,8 @@ import ipywidgets as widgets
 
 from qstate_nb.core.formats import printable
 from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
-from qstate_nb.notebook.panel.parts import button, change
-from qstate_nb.notebook.render import escape, region
+from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, scrolling
+from qstate_nb.notebook.render import escape
 
 _WRAP = {"flex_flow": "row wrap", "align_items": "center"}
 _PLAIN = {"description_width": "initial"}
@@ -39,7 +39,7 @@ class EventPart:
             False, description="Pause", icon="pause", tooltip="Keep what is shown", layout={"width": "auto"}
         )
         self._pause.observe(self._pause_changed, "value")
-        self._table = widgets.HTML()
+        self._table = scrolling("events", "32em")
         self._newer = self._button("Newer", "chevron-left", "Newer events", log.newer)
         self._older = self._button("Older", "chevron-right", "Older events; this pauses the log", log.older)
         self._newest = self._button("Newest", "angle-double-left", "The newest events, live", log.follow)
@@ -55,7 +55,9 @@ class EventPart:
         ).add_class("qstate-log")
 
     def _menu(self, name: str) -> Any:
-        menu = widgets.Dropdown(options=[("all", None)], description=name, style=_PLAIN, layout={"width": "auto"})
+        menu = widgets.Dropdown(
+            options=[("all", NO_CHOICE)], description=name, style=_PLAIN, layout={"width": "auto"}
+        )
         menu.observe(self._changed, "value")
         return menu
 
@@ -86,25 +88,28 @@ class EventPart:
         """Show the events as they are now."""
         log = self.log
         log.times = self._times.value
-        log.filter = Filter(self._state.value, self._by.value, self._key.value, self._op.value, self._text.value)
+        state, by, op = (
+            None if menu.value is NO_CHOICE else menu.value for menu in (self._state, self._by, self._op)
+        )
+        log.filter = Filter(state, by, self._key.value, op, self._text.value)
         log.update()
-        self._fill(self._state, [("all", None), *((printable(name), name) for name in log.states())])
+        self._fill(self._state, [*((printable(name), name) for name in log.states())])
         tasks = [(f"task {printable(name)}", name) for name in log.tasks()]
-        self._fill(self._by, [("all", None), ("user", USER), *tasks])
-        self._fill(self._op, [("all", None), *((op, op) for op in log.ops())])
+        self._fill(self._by, [("user", USER), *tasks])
+        self._fill(self._op, [*((op, op) for op in log.ops())])
         change(self._pause, "value", log.paused)
         change(self._newer, "disabled", log.page == 0)
         change(self._newest, "disabled", log.page == 0 and not log.paused)
         change(self._older, "disabled", log.page >= log.pages - 1)
         change(self._where, "value", f'<span class="qstate-quiet">{escape(log.summary)}</span>')
-        change(self._table, "value", region(log.html(), "events", "32em"))
+        change(self._table, "value", log.html())
         if log.is_searching:
             self._redraw()
 
     @staticmethod
-    def _fill(menu: Any, options: list[tuple[str, str | None]]) -> None:
+    def _fill(menu: Any, found: list[tuple[str, str]]) -> None:
         """Offer other options; what was chosen stays chosen."""
-        chosen = menu.value
+        options, chosen = [("all", NO_CHOICE), *found], menu.value
         if chosen not in [value for _, value in options]:
             options.append((printable(chosen), chosen))
         if list(menu.options) != options:

@@ -96,11 +96,11 @@ class Explorer:
         """Whether there is something to step through."""
         return not self.is_busy and self.found is not None and bool(self.found.outcomes)
 
-    def choose(self, number: int) -> None:
-        """Let somebody go on."""
+    def choose(self, possible: Possible) -> None:
+        """Let somebody go on; if that is no longer what can happen next, nothing is done."""
         with self._lock:
-            if self.stepper is not None and number < len(self.choices()):
-                self.stepper.choose(number)
+            if self.stepper is not None and possible in self.choices():
+                self.stepper.choose(self.choices().index(possible))
         self._show()
 
     def back(self) -> None:

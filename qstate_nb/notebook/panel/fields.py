@@ -18,8 +18,7 @@ from qstate_nb.core.keys import ScopeId
 from qstate_nb.errors import ArgumentError
 from qstate_nb.notebook.arguments import convert, literal
 from qstate_nb.notebook.panel.controls import EMPTY, Made
-from qstate_nb.notebook.panel.parts import change
-from qstate_nb.notebook.render import escape
+from qstate_nb.notebook.panel.parts import change, problem_html
 
 _MOST_NESTED = 100
 
@@ -123,14 +122,9 @@ class Field(abc.ABC):
             if self._told is None:
                 self._told = widgets.HTML().add_class("qstate-told")
                 self.box.children = (*self.box.children, self._told)
-            self._told.value = problem_line(problem) if problem else ""
+            self._told.value = problem_html(problem) if problem else ""
             change(self._told.layout, "display", "" if problem else "none")
             (self.box.add_class if problem else self.box.remove_class)("qstate-invalid")
-
-
-def problem_line(problem: str) -> str:
-    """What is wrong, in HTML."""
-    return f'<div class="qstate-problem">{escape(problem)}</div>'
 
 
 def label_of(parameter: inspect.Parameter) -> str:
@@ -172,7 +166,8 @@ class Simple(Field):
         try:
             given = self._given()
             if given is None:
-                return (Nothing.WRONG, "needs a value") if self.is_required else (Nothing.LEFT, "")
+                is_none = self.parameter.default is None
+                return (Nothing.LEFT, "") if is_none else (Nothing.WRONG, "needs a value")
             return convert(self.parameter, given, self.around.task), ""
         except ArgumentError as error:
             return Nothing.WRONG, str(error).removeprefix(self._prefix)

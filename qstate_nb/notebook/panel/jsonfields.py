@@ -49,7 +49,7 @@ def _origin(annotation: Any) -> Any:
 
 
 def json_control(parameter: inspect.Parameter) -> Made:
-    """A text area for JSON; a Python literal will do as well. Empty text leaves the value to its default."""
+    """A text area for JSON; a Python literal will do as well. Empty text is no value."""
     is_list = is_container(parameter.annotation) and not _is_dict(parameter.annotation)
     text = _text_of(parameter)
     area = widgets.Textarea(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import Context
+
 from qstate_nb.app import InlineApp
 from qstate_nb.errors import HistoryError
 from qstate_nb.notebook import past, views
@@ -72,7 +74,7 @@ class PanelModel:
         Raises:
             HistoryError: it can't be undone.
         """
-        return self._changed(past.undo(self.app))
+        return self._changed(self._buckets.edits.undo())
 
     def redo(self) -> str:
         """Bring back what was undone.
@@ -80,7 +82,7 @@ class PanelModel:
         Raises:
             HistoryError: nothing was.
         """
-        return self._changed(past.redo(self.app))
+        return self._changed(self._buckets.edits.redo())
 
     def rewind(self) -> str:
         """Make State as it was at the moment that is shown.
@@ -90,7 +92,7 @@ class PanelModel:
         """
         if self.moment is None:
             raise HistoryError("choose a moment first: give the number of its event")
-        return self._changed(past.rewind(self.app, self.moment))
+        return self._changed(Context().run(past.rewind, self.app, self.moment))
 
     def _changed(self, done: str) -> str:
         self.moment = None

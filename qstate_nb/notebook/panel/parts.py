@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import ipywidgets as widgets
 
 from qstate_nb.notebook.render import escape
+
+
+class NoChoice(enum.Enum):
+    """The value of a menu's first option: ipywidgets would take None for a menu in which nothing is shown."""
+
+    NO_CHOICE = "nothing chosen"
+
+
+NO_CHOICE: Final = NoChoice.NO_CHOICE
+"""What a menu has for a value when its first option is chosen."""
 
 
 class Part(Protocol):
@@ -37,8 +48,18 @@ def change(thing: Any, name: str, value: object) -> None:
 
 
 def problem_html(problem: object) -> str:
-    """What is wrong, in the colour of errors."""
-    return f'<span class="qstate-problem">{escape(str(problem))}</span>'
+    """What is wrong, as a block in the colour of errors; a screen reader says it at once."""
+    return f'<div class="qstate-problem" role="alert">{escape(str(problem))}</div>'
+
+
+def scrolling(name: str, height: str = "none") -> Any:
+    """Room for HTML that scrolls, also by keyboard, and stays where it is when the HTML changes.
+
+    Args:
+        name: what it is, for screen readers.
+        height: at most so high.
+    """
+    return widgets.HTML(tabbable=True, tooltip=name, layout={"overflow": "auto", "max_height": height})
 
 
 def all_below(box: Any) -> list[Any]:

@@ -7,8 +7,8 @@ from functools import partial
 import ipywidgets as widgets
 
 from qstate_nb.notebook.panel.explorer import Explorer
-from qstate_nb.notebook.panel.parts import button, change, problem_html
-from qstate_nb.notebook.render import region
+from qstate_nb.notebook.panel.parts import button, change, problem_html, scrolling
+from qstate_nb.races.stepping import Possible
 
 _MOST_CHOICES = 12
 
@@ -22,6 +22,7 @@ class RaceTab:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
+        self._offered: list[Possible] = []  # as the buttons say
         self._calls = widgets.Text(
             description="tasks at once",
             placeholder="deposit deposit, or withdraw(amount=80) withdraw(amount=50)",
@@ -34,16 +35,18 @@ class RaceTab:
             style={"description_width": "initial"},
             layout={"flex": "0 1 260px"},
         )
-        self._now = widgets.Checkbox(False, description="begin with the State as it is", indent=False)
+        self._now = widgets.Checkbox(
+            False, description="begin with the State as it is", indent=False, layout={"width": "auto"}
+        )
         self._explore = button("Explore", "search", "Find every outcome", self._ask)
         self._step = button("Step", "step-forward", "Be the scheduler: choose who goes on", explorer.step)
         self._back = button("Back", "step-backward", "Take the last step back", explorer.back)
         self._outcomes = button("Outcomes", "list", "Show the outcomes again", explorer.stop_stepping)
         self._choices = [
-            button("", "", "Let this task go on", partial(explorer.choose, number)) for number in range(_MOST_CHOICES)
+            button("", "", "Let this task go on", partial(self._choose, number)) for number in range(_MOST_CHOICES)
         ]
         self._problem = widgets.HTML()
-        self._result = widgets.HTML()
+        self._result = scrolling("outcomes", "50em")
         row = {"flex_flow": "row wrap"}
         self.box = widgets.VBox(
             [
@@ -55,6 +58,11 @@ class RaceTab:
             ]
         ).add_class("qstate-races")
 
+    def _choose(self, number: int) -> None:
+        """Do what the button of that number says."""
+        if number < len(self._offered):
+            self.explorer.choose(self._offered[number])
+
     def _ask(self) -> None:
         self.explorer.explore(self._calls.value, self._check.value, now=self._now.value)
 
@@ -62,7 +70,7 @@ class RaceTab:
         """Show where the explorer is."""
         explorer = self.explorer
         shown = problem_html(explorer.problem) if explorer.problem else ""
-        choices = explorer.choices()
+        choices = self._offered = explorer.choices()
         for number, each in enumerate(self._choices):
             is_shown = number < len(choices)
             change(each.layout, "display", "" if is_shown else "none")
@@ -73,4 +81,4 @@ class RaceTab:
         change(self._step, "disabled", not explorer.can_step)
         change(self._back, "disabled", explorer.stepper is None or not explorer.stepper.steps)
         change(self._outcomes, "disabled", explorer.stepper is None)
-        change(self._result, "value", region(explorer.html(), "outcomes", "50em"))
+        change(self._result, "value", explorer.html())

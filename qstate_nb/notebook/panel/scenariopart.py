@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, problem_html, scrolling
 from qstate_nb.notebook.panel.scenarios import Scenarios
-from qstate_nb.notebook.render import escape, region
+from qstate_nb.notebook.render import escape
 
 
 class ScenarioPart:
@@ -20,7 +20,7 @@ class ScenarioPart:
         self.scenarios = scenarios
         self._is_drawing = False
         label = {"description_width": "initial"}
-        self._choice = widgets.Dropdown(options=[("none", None)], description="scenario", style=label)
+        self._choice = widgets.Dropdown(options=[("none", NO_CHOICE)], description="scenario", style=label)
         self._choice.observe(self._chosen, "value")
         self._next = button("Next step", "step-forward", "Do the next step on the app's State", scenarios.forward)
         self._back = button("Back", "step-backward", "State as it was before the last step", scenarios.back)
@@ -33,7 +33,7 @@ class ScenarioPart:
         self._record = button("Record", "circle", "Record what is run from now on", self._begin)
         self._stop = button("Stop recording", "stop", "End the recording, and show it", scenarios.stop)
         self._said = widgets.HTML()
-        self._steps = widgets.HTML()
+        self._steps = scrolling("steps", "40em")
         row = {"flex_flow": "row wrap", "align_items": "center"}
         self.box = widgets.VBox(
             [
@@ -57,13 +57,13 @@ class ScenarioPart:
     def draw(self) -> None:
         """Show where one is."""
         model = self.scenarios
-        options = [("none", None), *((name, name) for name in model.names)]
+        options = [("none", NO_CHOICE), *((name, name) for name in model.names)]
         chosen = None if model.chosen is None else model.chosen.name
         self._is_drawing = True
         try:
             if list(self._choice.options) != options:
                 self._choice.options = options
-            change(self._choice, "value", chosen if chosen in model.names else None)
+            change(self._choice, "value", chosen if chosen in model.names else NO_CHOICE)
         finally:
             self._is_drawing = False
         walk = model.walk
@@ -75,7 +75,7 @@ class ScenarioPart:
         change(self._record, "disabled", model.recording is not None)
         change(self._stop, "disabled", model.recording is None)
         change(self._said, "value", self._said_html())
-        change(self._steps, "value", region(model.html(), "steps", "40em"))
+        change(self._steps, "value", model.html())
 
     def _said_html(self) -> str:
         model = self.scenarios

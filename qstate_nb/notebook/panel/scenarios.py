@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from qstate_nb.app import InlineApp, Scenario
@@ -97,7 +98,7 @@ class Scenarios:
         def back() -> str:
             self._check_idle()
             self.replayed = None
-            step = self._walk().back()
+            step = Context().run(self._walk().back)  # as the user, whatever the code around the click acts for
             return f"State is as it was before step {step.number}"
 
         self._try(back)

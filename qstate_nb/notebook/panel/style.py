@@ -26,8 +26,8 @@ _BASE = """
 """
 
 _TIME = """
-.qstate-time > .widget-html, .qstate-time > .widget-html > .widget-html-content { min-width: 0; max-width: 100%; }
-.qstate-time > .widget-html > .widget-html-content { flex: 1 1 auto; }
+.qstate-time > .widget-html { max-width: 100%; direction: rtl; }  /* so that the last events are in sight */
+.qstate-time > .widget-html > .widget-html-content { direction: ltr; flex: 1 0 auto; }
 """
 
 _CALLS = """
@@ -72,7 +72,7 @@ _TASKS = """
 .qstate-task pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0 1em; background: transparent;
   color: inherit; font-size: 0.95em; }
 .qstate-form { overflow: visible; padding: 0.3em 0; }
-.qstate-form .qstate-field { overflow: visible; }
+.qstate-form .qstate-field, .qstate-runs .qstate-field { overflow: visible; }
 .qstate-form .widget-inline-hbox { align-items: baseline; height: auto; }
 .qstate-form .widget-inline-hbox .widget-label { flex: 0 0 7em; width: auto; height: auto; text-align: left;
   white-space: normal; overflow-wrap: anywhere; line-height: 1.3; margin-right: 0.5em; }
@@ -106,8 +106,9 @@ _TASKS = """
 .qstate-runs button { margin: 0; }
 .qstate-runs .widget-inline-hbox { margin: 0; align-items: center; }
 .qstate-runs .widget-text .widget-label { width: auto; margin-right: 0.4em; }
-.qstate-runs .widget-text input[type=number] { width: 5em; flex: 0 0 auto;
+.qstate-runs .widget-text input[type=text] { width: 5em; flex: 0 0 auto;
   border: 1px solid var(--jp-border-color1, #888); }
+.qstate-runs .qstate-invalid .widget-text input[type=text] { border: 2px solid var(--jp-error-color0, #a30000); }
 .qstate-runs .widget-checkbox .widget-label-basic { display: flex; gap: 0.4em; align-items: center; height: auto; }
 .qstate-runs .widget-checkbox .widget-label-basic input { margin: 0; }
 .qstate-tasks .qstate-together { border: 1px solid var(--jp-border-color1, #aaa); border-radius: 3px;

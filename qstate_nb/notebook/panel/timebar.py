@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, problem_html, scrolling
 from qstate_nb.notebook.render import escape
 
 _PLAY = 0.4  # seconds an event
@@ -20,7 +20,8 @@ _LABEL = {"description_width": "initial"}
 class TimeBar:
     """Widgets that show and choose the moment that the panel shows.
 
-    A number, and not a slider: the handle of ipywidgets' slider has no name that a screen reader could read.
+    Text, and not a slider: the handle of ipywidgets' slider has no name that a screen reader could read, and what one
+    types must not change while events come.
 
     Args:
         model: the panel's.
@@ -30,23 +31,23 @@ class TimeBar:
     def __init__(self, model: PanelModel, redraw: Callable[[], object]) -> None:
         self.model = model
         self._redraw = redraw
-        self._moving = threading.Lock()  # is held while the number changes by itself
         self._player = Player(self._step, redraw)
-        self._picture = widgets.HTML()
-        self._number = widgets.BoundedIntText(
-            0, 0, 0, description="after event", style=_LABEL, layout={"width": "12em"}
+        self._picture = scrolling("timeline")
+        self._where = widgets.HTML()
+        self._moment = widgets.Text(
+            description="go to event", placeholder="number or label", continuous_update=False, style=_LABEL
         )
-        self._number.observe(self._chosen, "value")
+        self._moment.observe(self._typed, "value")
         self._back = self._button("Back", "step-backward", "Show State before this event", lambda: self._go(-1))
         self._on = self._button("Forward", "step-forward", "Show State after the next event", lambda: self._go(1))
         self._play = button("Play", "play", "Show one event after the other", self._toggle)
-        self._labels = widgets.Dropdown(options=[("–", None)], description="go to label", style=_LABEL)  # noqa: RUF001
+        self._labels = widgets.Dropdown(options=[("-", NO_CHOICE)], description="go to label", style=_LABEL)
         self._labels.observe(self._label_chosen, "value")
         self._name = widgets.Text(description="label", placeholder="name of this moment", style=_LABEL)
         self._problem = widgets.HTML()
         row = {"flex_flow": "row wrap", "align_items": "center"}
         now = self._button("Now", "fast-forward", "Show now", lambda: model.go_to(None))
-        moving = widgets.HBox([self._number, self._back, self._on, self._play, now], layout=row)
+        moving = widgets.HBox([self._where, self._back, self._on, self._play, now, self._moment], layout=row)
         changing = widgets.HBox(
             [
                 self._button("Undo", "undo", "Undo the last call or command", model.undo),
@@ -81,28 +82,23 @@ class TimeBar:
         """Show the moment, and how far one can go."""
         first, last = self.model.range()
         shown = last if self.model.moment is None else self.model.moment
-        with self._moving:
-            ends = {"min": first, "max": last}
-            for end in ("max", "min") if last >= self._number.min else ("min", "max"):
-                change(self._number, end, ends[end])
-            change(self._number, "value", shown)
+        where = f"now: event {last:,}" if self.model.moment is None else f"PAST: event {shown:,} of {last:,}"
+        change(self._where, "value", f"<b>{where}</b>")
         change(self._back, "disabled", shown <= first)
         change(self._on, "disabled", self.model.moment is None)
         change(self._play, "description", "Pause" if self._player.plays else "Play")
         change(self._play, "icon", "pause" if self._player.plays else "play")
-        options = [("–", None), *((name, name) for name in self.model.labels())]  # noqa: RUF001
+        options = [("-", NO_CHOICE), *((name, name) for name in self.model.labels())]
         if list(self._labels.options) != options:
             self._labels.options = options
         change(self._picture, "value", self.model.timeline())
 
-    def _chosen(self, changed: Any) -> None:
-        """A number was typed, or reached with the arrow keys."""
-        if self._moving.acquire(blocking=False):
-            try:
-                self.model.go_to(changed["new"])
-            finally:
-                self._moving.release()
-            self._redraw()
+    def _typed(self, changed: Any) -> None:
+        """The number of an event, or a label, was typed."""
+        text = changed["new"].strip()
+        if text:
+            self._try(lambda: self.model.go_to(int(text) if text.isdecimal() else text))
+            self._moment.value = ""
 
     def _go(self, events: int) -> None:
         """Show another moment: so many events later, or earlier."""
@@ -126,9 +122,9 @@ class TimeBar:
         return self.model.moment is not None
 
     def _label_chosen(self, changed: Any) -> None:
-        if changed["new"] is not None:
+        if changed["new"] is not NO_CHOICE:
             self._try(lambda: self.model.go_to(changed["new"]))
-            self._labels.value = None
+            self._labels.value = NO_CHOICE
 
     def _label(self) -> str:
         done = self.model.label(self._name.value)

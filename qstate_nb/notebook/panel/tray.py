@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
 from qstate_nb.core.formats import counted
 from qstate_nb.errors import QStateError
-from qstate_nb.notebook.panel.fields import problem_line
-from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.panel.parts import button, change, problem_html
 from qstate_nb.notebook.panel.runs import Prepared, Runs
 from qstate_nb.notebook.render import escape
 
 SHOWN = 10
+_SETTLED = 0.5  # seconds after which who clicks has seen what stands there now
 
 
 class Tray:
@@ -22,14 +23,18 @@ class Tray:
     Args:
         runs: has them.
         redraw: asks for the panel to be drawn again.
+        clock: tells the time, as `time.monotonic` does.
 
     Attributes:
         box: the tray's widget.
     """
 
-    def __init__(self, runs: Runs, redraw: Callable[[], object]) -> None:
+    def __init__(self, runs: Runs, redraw: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._runs = runs
         self._redraw = redraw
+        self._clock = clock
+        self._shown: Sequence[Prepared] = ()
+        self._moved = -_SETTLED  # when something else came to stand where a button was
         self._heading = widgets.HTML()
         self._rows: list[_Row] = []
         self._list = widgets.VBox()
@@ -43,11 +48,13 @@ class Tray:
         self.box = widgets.VBox(parts, layout={"display": "none"}).add_class("qstate-together")
 
     def _try(self, do: Callable[[], object]) -> None:
+        if self._clock() - self._moved < _SETTLED:  # else a double click would do two things
+            return
         problem = ""
         try:
             do()
         except QStateError as error:
-            problem = problem_line(str(error))
+            problem = problem_html(error)
         change(self._problem, "value", problem)
         self._redraw()
 
@@ -58,6 +65,9 @@ class Tray:
         if not prepared:
             change(self._problem, "value", "")
         shown = prepared[:SHOWN]
+        if shown and self._shown != shown[: len(self._shown)]:
+            self._moved = self._clock()
+        self._shown = shown
         self._make_rows(len(shown))
         for number, row in enumerate(self._rows):
             row.show(shown[number] if number < len(shown) else None)

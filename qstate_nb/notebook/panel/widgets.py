@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import ipywidgets as widgets
 
 from qstate_nb.app import InlineApp
 from qstate_nb.app.nesting import running_loop
+from qstate_nb.core.formats import message
 from qstate_nb.notebook.panel.background import Background
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.callmodel import Calls
@@ -17,7 +19,7 @@ from qstate_nb.notebook.panel.eventlog import EventLog
 from qstate_nb.notebook.panel.eventpart import EventPart
 from qstate_nb.notebook.panel.explorer import Explorer
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import Part, all_below, button, close_all
+from qstate_nb.notebook.panel.parts import Part, all_below, button, change, close_all, problem_html
 from qstate_nb.notebook.panel.racetab import RaceTab
 from qstate_nb.notebook.panel.redraw import Redraw
 from qstate_nb.notebook.panel.runs import Runs
@@ -29,6 +31,8 @@ from qstate_nb.notebook.panel.style import CSS
 from qstate_nb.notebook.panel.tasklist import TaskList
 from qstate_nb.notebook.panel.timebar import TimeBar
 from qstate_nb.notebook.render import escape
+
+_log = logging.getLogger(__name__)
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]
@@ -44,6 +48,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
     def __init__(self, app: InlineApp) -> None:
         self.app = app
         self.closed = False
+        self._is_open = False  # until it was drawn once
         self._drawing = threading.Lock()  # the first time in this thread, then in the redraw's
         loop = running_loop()
         calls, buckets, ask = Calls(app), Buckets(app), self._ask
@@ -64,7 +69,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._parts = list(parts.values())
         self._tabs = widgets.Tab([part.box for part in self._parts], titles=tuple(parts))
         self._tabs.observe(ask, "selected_index")
-        super().__init__([widgets.HTML(f"<style>{CSS}</style>"), self._head(), self._main(), self._tabs])
+        self._problem = widgets.HTML()
+        style = widgets.HTML(f"<style>{CSS}</style>")
+        super().__init__([style, self._head(), self._problem, self._main(), self._tabs])
         self.add_class("qstate-panel")
         self._unsubscribe = [app.subscribe(ask), app.registry.subscribe(ask)]
         try:
@@ -72,6 +79,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         except BaseException:
             self.close()
             raise
+        self._is_open = True
         self._redraw.ask()
 
     def _head(self) -> Any:
@@ -102,10 +110,23 @@ class Panel(widgets.VBox):  # type: ignore[misc]
 
     def _draw(self) -> None:
         with self._drawing:
-            self._tasks.draw()
-            self._state.draw()
-            self._parts[self._tabs.selected_index or 0].draw()
+            tab = self._tabs.selected_index or 0
+            named: dict[str, Part] = {"tasks": self._tasks, "State": self._state}
+            named[self._tabs.titles[tab]] = self._parts[tab]
+            problems = [self._drawn(name, part) for name, part in named.items()]
+            change(self._problem, "value", "".join(filter(None, problems)))
             _serve_while_busy(self)
+
+    def _drawn(self, name: str, part: Part) -> str:
+        """Bring a part up to date; what is wrong, if it can't be: the others go on, and it is tried again."""
+        try:
+            part.draw()
+        except Exception as error:
+            if not self._is_open:
+                raise
+            _log.exception("the panel's part %s can't be drawn", name)
+            return problem_html(f"{name} can't be shown: {type(error).__name__}: {message(error)}")
+        return ""
 
     def __repr__(self) -> str:
         return f"<Panel of {self.app!r}>"

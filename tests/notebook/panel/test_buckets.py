@@ -92,7 +92,7 @@ def test_a_row_tells_the_value_its_type_and_who_changed_it(app: InlineApp, bucke
     assert first == Row("step", "step", "2", "int", "step1 #1, event 2", is_last=True)
     assert second == Row("tags", "tags", "['a', 'b']", "list of 2", "user, event 1", is_nested=True)
     assert third == Row("it", "it", "<object object> (by reference)", "object", "user, event 1", is_by_reference=True)
-    assert buckets.picture().last == "last change: event 2, set step: 1 → 2 by step1 #1"
+    assert buckets.picture().last == "last change: event 2, set Signup.step: 1 → 2 by step1 #1"
 
 
 def test_declared_fields_have_their_type_and_their_default(app: InlineApp, buckets: Buckets) -> None:
@@ -111,7 +111,9 @@ def test_the_last_change_is_marked_and_said_also_where_it_leaves_no_row(app: Inl
     assert [each.name for each in bucket(buckets).rows if each.is_last] == ["b", "c"]
     app.state(Signup).delete("c")
     assert not any(each.is_last for each in bucket(buckets).rows)
-    assert buckets.picture().last == "last change: event 3, delete c: 4 → by user"
+    assert buckets.picture().last == "last change: event 3, delete Signup.c: 4 → by user"
+    app.registry.undo()
+    assert buckets.picture().last == "last change: event 4, undo of event 3, Signup.c: → 4 by user"
 
 
 def test_a_value_is_made_text_once_until_it_is_replaced(

@@ -95,7 +95,7 @@ def test_run_starts_one_call_or_several(app: InlineApp, runs: Runs, front_end: F
     front_end.fill(control(card, "n"), value="5")
     click(card.box, "Run")
     assert app.calls[0].wait(WAIT).returning == 5
-    front_end.fill(card.times, value=3)
+    front_end.fill(card.times.control, value="3")
     front_end.fill(card.at_once, value=True)
     click(card.box, "Run")
     assert len(app.calls) == 4
@@ -132,7 +132,7 @@ def test_wrong_input_is_refused_and_said_until_something_changes(
 def test_what_the_runs_refuse_is_said_on_the_card(app: InlineApp, runs: Runs, front_end: FrontEnd) -> None:
     app.task(name="step1")(lambda: None)
     card = card_of(app, runs)
-    front_end.fill(card.times, value=1_000)
+    front_end.fill(card.times.control, value="1000")
     click(card.box, "Add to together")
     assert seen_problems(card.box) == []
     click(card.box, "Add to together")
@@ -147,9 +147,28 @@ def test_what_the_runs_refuse_is_said_on_the_card(app: InlineApp, runs: Runs, fr
 def test_the_number_of_times_has_limits(app: InlineApp, runs: Runs, front_end: FrontEnd) -> None:
     app.task(name="step1")(lambda: None)
     card = card_of(app, runs)
-    assert (card.times.min, card.times.max, card.times.value) == (1, 1_000, 1)
-    front_end.fill(card.times, value=5_000)
-    assert card.times.value == 1_000
+    wrong = {"5000": "'5000' doesn't fit (Expected `int` <= 1000)", "0": "'0' doesn't fit (Expected `int` >= 1)"}
+    wrong |= {"3.7": "'3.7' doesn't fit (Expected `int`, got `float`)", "": "needs a value"}
+    for typed, said in wrong.items():
+        front_end.fill(card.times.control, value=typed)
+        assert seen_problems(card.box) == [said]
+        assert "qstate-invalid" in card.times.box._dom_classes
+        for name in ("Run", "Add to together"):
+            click(card.box, name)
+            assert seen_problems(card.box) == ["not started: look at times", said]
+    assert (app.calls, runs.prepared) == ([], ())
+    front_end.fill(card.times.control, value="2")
+    assert seen_problems(card.box) == []
+    click(card.box, "Add to together")
+    assert [each.times for each in runs.prepared] == [2]
+
+
+def test_what_is_wrong_is_announced_by_screen_readers(app: InlineApp, runs: Runs, front_end: FrontEnd) -> None:
+    app.task(name="step1")(lambda it: None)
+    card = card_of(app, runs)
+    click(card.box, "Run")
+    said = [html for html in front_end.values("HTMLModel") if "qstate-problem" in html]
+    assert [html.split(">")[0] for html in said] == ['<div class="qstate-problem" role="alert"'] * 2
 
 
 def test_every_control_has_a_label(app: InlineApp, runs: Runs) -> None:

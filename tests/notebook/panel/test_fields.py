@@ -6,7 +6,7 @@ import datetime
 import decimal
 import enum
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -262,16 +262,36 @@ def test_a_text_that_is_emptied_is_an_empty_text(front_end: FrontEnd) -> None:
     assert made.read() == ""
 
 
-@pytest.mark.parametrize(("default", "widget"), [(1, widgets.IntText), (1.5, widgets.FloatText)])
-def test_a_number_with_a_default_has_a_number_field(default: float, widget: type, front_end: FrontEnd) -> None:
-    assert type(simple(type(default), default).control) is widget
+@pytest.mark.parametrize(
+    ("annotation", "default"),
+    [
+        *((int, 5), (float, 1.5), (int | str, 5), (Any, [1]), (EMPTY, "text"), (list[int], [1]), (dict, {})),
+        *((datetime.date, datetime.date(2026, 1, 2)), (datetime.time, datetime.time(1, 2))),
+        (datetime.datetime, datetime.datetime(2026, 1, 2, 3)),
+    ],
+)
+def test_a_field_that_is_emptied_does_not_stand_for_its_default(
+    annotation: Any, default: Any, front_end: FrontEnd
+) -> None:
+    made = simple(annotation, default)
+    shown = made.control.value
+    front_end.fill(made.control, value="" if isinstance(shown, str) else None)
+    assert problems(made) == ["needs a value"]
+    assert is_missing(made)
+    made.control.value = shown
+    assert problems(made) == []
+    assert made.read() is Nothing.LEFT
 
 
-def test_a_field_that_is_emptied_is_its_default(front_end: FrontEnd) -> None:
-    for annotation, default in ((int | str, 5), (Any, [1]), (list[int], [1])):
-        made = simple(annotation, default)
-        front_end.fill(made.control, value="")
+@pytest.mark.parametrize("annotation", [int, Any, EMPTY, str, list[int], datetime.date])
+def test_a_field_that_is_emptied_is_none_where_it_was_empty_at_first(annotation: Any, front_end: FrontEnd) -> None:
+    made = simple(annotation, None)
+    first = made.control.value
+    front_end.fill(made.control, value="x" if first == "" else {"year": 2026, "month": 0, "date": 2})
+    for empty in (first, " ") if annotation == list[int] else (first,):
+        front_end.fill(made.control, value=empty)
         assert made.read() is Nothing.LEFT
+        assert problems(made) == []
 
 
 @pytest.mark.parametrize(
@@ -341,21 +361,62 @@ def test_a_name_with_markup_is_no_markup() -> None:
     assert simple(str).control.description_allow_html is False
 
 
-@pytest.mark.parametrize("make", [widgets.IntText, widgets.FloatText])
-def test_numbers_that_a_browser_can_not_hold_are_typed(make: Callable[..., Any]) -> None:
-    assert type(simple(int, 2**53).control) is widgets.IntText
-    for annotation, default in ((int, 2**53 + 1), (float, float("nan")), (float, 1e300)):
-        made = simple(annotation, default)
-        assert type(made.control) is widgets.Text
-        made.control.value = "5"
-        assert given(made) == 5
+@pytest.mark.parametrize(
+    ("annotation", "default", "shown"), [(int, 7, "7"), (int, -(2**64), str(-(2**64))), (float, 1e-7, "1e-07")]
+)
+def test_a_default_number_is_filled_in_as_text(annotation: Any, default: float, shown: str) -> None:
+    made = simple(annotation, default)
+    assert type(made.control) is widgets.Text
+    assert made.control.value == shown
+    assert made.control.placeholder == annotation.__name__
+
+
+@pytest.mark.parametrize("default", [EMPTY, 3])
+@pytest.mark.parametrize(
+    ("annotation", "typed", "value"),
+    [
+        (int, "12345678901234567891", 12345678901234567891),
+        (int, "1e3", 1000),
+        (int, " -5 ", -5),
+        (float, "1e3", 1000.0),
+        (float, "5", 5.0),
+        (float, "inf", float("inf")),
+        (int, "3.7", None),
+        (int, "3,7", None),
+        (int, "5x", None),
+        (float, "1.5x", None),
+        (float, "1e400", None),
+        (float, "-1e400", None),
+        (int, "1e400", None),
+    ],
+)
+def test_a_number_is_the_one_that_was_typed_or_it_is_wrong(
+    annotation: Any, default: Any, typed: str, value: float | None, front_end: FrontEnd
+) -> None:
+    made = simple(annotation, default)
+    front_end.fill(made.control, value=typed)
+    read = made.read()
+    assert read is Nothing.WRONG if value is None else (type(read) is annotation and read == value)
+    assert bool(problems(made)) is (value is None)
+
+
+def test_a_number_that_no_float_can_hold_is_said(front_end: FrontEnd) -> None:
+    made = simple(float, 1.5)
+    front_end.fill(made.control, value="1e400")
+    assert problems(made) == ["'1e400' is more than a float can hold"]
+
+
+def test_what_is_wrong_is_announced_by_screen_readers(front_end: FrontEnd) -> None:
+    made = simple(int)
+    front_end.fill(made.control, value="<b>")
+    assert made.box.children[1].value.startswith('<div class="qstate-problem" role="alert">&#x27;&lt;b&gt;')
 
 
 @pytest.mark.parametrize(
     ("annotation", "default", "filled"),
     [
         (int, EMPTY, {"value": "x"}),
-        (int, 5, {"value": 7}),
+        (int, 5, {"value": "7"}),
         (bool, False, {"value": True}),
         (Colour, Colour.RED, {"index": 1}),
         (str, "a", {"value": ""}),
@@ -376,7 +437,7 @@ def test_what_was_typed_can_be_taken_to_another_field(
 
 
 def test_what_can_not_be_filled_in_elsewhere_is_left_out() -> None:
-    for annotation, default, typed in ((int, 5, "x"), (int, EMPTY, 5), (Colour, EMPTY, "GREEN"), (bool, True, "x")):
+    for annotation, default, typed in ((int, 5, 7), (int, EMPTY, 5), (Colour, EMPTY, "GREEN"), (bool, True, "x")):
         made = simple(annotation, default)
         before = made.control.value
         made.retype(typed)

@@ -32,7 +32,7 @@ def test_the_overview_is_the_same_on_every_run(app: InlineApp, model: PanelModel
         "qstate panel: app",
         "  task               what it does",
         "  step1(n: int = 1)  Count.",
-        "  last change: event 1, set n: → <object object> by step1 #1",
+        "  last change: event 1, set Signup.n: → <object object> by step1 #1",
         "Signup: 1 key",
         "  key  value                           changed by",
         "* n    <object object> (by reference)  step1 #1, event 1",

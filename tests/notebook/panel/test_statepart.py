@@ -45,8 +45,9 @@ class Screen:
     def __init__(self, app: InlineApp, front_end: FrontEnd) -> None:
         self.front_end = front_end
         self.asked = 0
-        self.buckets = Buckets(app)
-        self.part = StatePart(self.buckets, self._ask)
+        self.now = 0.0
+        self.buckets = Buckets(app, clock=lambda: self.now)
+        self.part = StatePart(self.buckets, self._ask, clock=lambda: self.now)
         self.part.draw()
 
     def _ask(self) -> None:
@@ -95,7 +96,8 @@ class Screen:
         return found
 
     def click(self, box: Any, name: str) -> None:
-        """Click a button, and look again."""
+        """Click a button, after a look at it, and look again."""
+        self.now += 2
         before = self.asked
         self.front_end.click(self.button(getattr(box, "box", box), name))
         assert self.asked > before, "nothing is drawn after the click"
@@ -138,7 +140,7 @@ def test_buckets_have_headings_and_rows(app: InlineApp, screen: Screen) -> None:
     app.state(Order)
     screen.draw()
     text = screen.text()
-    assert text.startswith("State\nsearch State\nUndo\nRedo\nlast change: event 1, update step: → 1")
+    assert text.startswith("State\nsearch State\nUndo\nRedo\nlast change: event 1, update Signup.step: → 1")
     assert "▾ Signup\nSignup: 2 keys\nAdd\nClear\nkeyvaluetypechanged by\n● step\n1\n" in text
     assert "1\ntype intchanged by user, event 1 last change\nEdit\nDelete\n● tags\n['a']\n" in text
     assert text.endswith("▾ Order\nOrder: 1 key\nAdd\nClear\nkeyvaluetypechanged by\nstep\n0\n" + DEFAULT)
@@ -231,9 +233,46 @@ def test_a_value_unfolds(app: InlineApp, screen: Screen) -> None:
     assert "Unfold" not in screen.text(screen.row("n").box)
     screen.click(screen.row("cart"), "▸ Unfold")
     assert "'apples': list of 1 [1]0: 1" in screen.text()
-    assert "<details open" in screen.row("cart")._value.value
+    html = screen.row("cart")._value.value
+    assert html.index("{&#x27;apples&#x27;") < html.index(
+        "<details open><summary>"
+    )  # only the button folds all of it
+    assert html.count("<summary>") == 1
     screen.click(screen.row("cart"), "▾ Fold")
     assert "list of 1" not in screen.text()
+
+
+def test_an_unfolded_value_that_keeps_changing_can_be_read(app: InlineApp, screen: Screen) -> None:
+    state = app.state(Signup)
+    state.update(cart=[1], n=1)
+    screen.draw()
+    screen.click(screen.row("cart"), "▸ Unfold")
+    screen.now += 0.9
+    state.update(cart=[2], n=2)
+    before = screen.asked
+    screen.draw()
+    assert "0: 1\n" in screen.text()
+    assert "n\n2\n" in screen.text()
+    assert screen.asked > before, "nobody draws the last value"
+    screen.now += 0.1
+    before = screen.asked
+    screen.draw()
+    assert "[2]0: 2\n" in screen.text()
+    assert screen.asked == before
+    screen.now += 1
+    state.set("cart", [3])
+    screen.draw()
+    assert "[3]0: 3\n" in screen.text()  # a change after a while shows at once
+
+
+def test_a_long_value_is_all_in_its_tooltip(app: InlineApp, screen: Screen) -> None:
+    app.state(Signup).update(long="\ud800" + "x" * 100, short=1, nested=[HOSTILE * 2])
+    screen.draw()
+    assert screen.row("long")._value.tooltip == repr("\ud800" + "x" * 100)
+    assert screen.row("short")._value.tooltip is None
+    assert HOSTILE.split(">")[0] in screen.row("nested")._value.tooltip
+    screen.click(screen.row("nested"), "▸ Unfold")
+    assert screen.row("nested")._value.tooltip is None
 
 
 # --- editing
@@ -290,16 +329,14 @@ def test_enter_saves_whatever_the_browser_has_sent_before(app: InlineApp, screen
     assert state.get("step") == 78
 
 
-def test_a_text_that_comes_long_after_enter_is_not_saved(
-    app: InlineApp, screen: Screen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_that_comes_long_after_enter_is_not_saved(app: InlineApp, screen: Screen) -> None:
     state = app.state(Signup)
     state.set("step", 1)
     screen.draw()
     row = screen.row("step")
     screen.click(row, "Edit")
     screen.enter(row)
-    monkeypatch.setattr("qstate_nb.notebook.panel.statepart.time.monotonic", lambda: float("inf"))
+    screen.now += 1
     screen.type(row, "5")
     assert state.get("step") == 1
     screen.click(row, "Cancel")
@@ -472,6 +509,62 @@ def test_delete_and_clear_are_asked_twice(app: InlineApp, screen: Screen) -> Non
     assert state.get_all() == {}
 
 
+@pytest.mark.parametrize("question", ["Really delete?", "Really delete 2 keys?"])
+def test_a_double_click_only_asks(app: InlineApp, screen: Screen, question: str) -> None:
+    state = app.state(Signup)
+    state.update(a=1, b=2)
+    screen.draw()
+    box = screen.row("a").box if question == "Really delete?" else screen.section("Signup").box.children[0]
+    screen.click(box, "Delete" if question == "Really delete?" else "Clear")
+    button = screen.button(box, question)
+    screen.now += 0.4
+    FrontEnd.click(button)
+    screen.draw()
+    assert state.get_all() == {"a": 1, "b": 2}
+    assert button.description == question
+    screen.now += 0.1
+    FrontEnd.click(button)
+    assert state.get_all() == ({"b": 2} if question == "Really delete?" else {})
+
+
+def test_after_a_delete_the_focus_is_on_the_next_one(
+    app: InlineApp, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    focused: list[Any] = []
+    monkeypatch.setattr(widgets.DOMWidget, "focus", focused.append)
+
+    def after(box: Any, name: str, question: str) -> Any:
+        screen.click(box, name)
+        assert focused == []
+        screen.click(box, question)
+        return focused.pop()
+
+    order = app.state(Order)
+    app.state(Signup).update(a=1, b=2)
+    order.set("step", 1)
+    screen.draw()
+    assert after(screen.row("a"), "Delete", "Really delete?") is screen.row("b")._delete
+    assert after(screen.row("b"), "Delete", "Really delete?") is screen.section("Signup")._fold
+    assert after(screen.row("step", "Order"), "Delete", "Really delete?") is screen.section("Order")._fold
+    assert screen.row("step", "Order").at is not None  # with its default, which can't be deleted
+    app.state(Chat).set("n", 1)
+    screen.draw()
+    assert after(screen.section("Chat"), "Clear", "Really delete 1 key?") is screen.section("Chat")._fold
+    order.set("step", 7)
+    screen.type(screen.part, "7", "search State")
+    assert after(screen.row("step", "Order"), "Delete", "Really delete?") is screen.part._search
+    assert "nothing matches '7'" in screen.text()
+
+
+def test_what_is_said_is_announced(app: InlineApp, screen: Screen) -> None:
+    app.state(Signup).set("a", 1)
+    screen.draw()
+    screen.click(screen.part, "Redo")
+    assert screen.part._message.value.startswith('<div class="qstate-problem" role="alert">there is nothing')
+    screen.click(screen.part, "Undo")
+    assert screen.part._message.value == '<div role="status">event 2: undo of event 1, Signup.a: 1 →</div>'
+
+
 def test_a_row_that_is_asked_about_stays_and_one_that_is_gone_is_not(app: InlineApp, screen: Screen) -> None:
     state = app.state(Signup)
     state.update(a=1, b=2, c=3)
@@ -506,6 +599,7 @@ def test_the_past_can_only_be_read(app: InlineApp, screen: Screen) -> None:
     screen.draw()
     text = screen.text()
     assert "PAST: State after event 1 of 2; it can only be read" in text
+    assert "qstate-past" in screen.part.box._dom_classes
     assert "from then to now" in text
     assert "Edit" not in text
     assert "Save" not in text
@@ -513,6 +607,7 @@ def test_the_past_can_only_be_read(app: InlineApp, screen: Screen) -> None:
     screen.buckets.moment = None
     screen.draw()
     assert "PAST" not in screen.text()
+    assert "qstate-past" not in screen.part.box._dom_classes
     assert screen.field(screen.row("n").box, "value").value == "2"
     assert not screen.button(screen.part.box, "Undo").disabled
 

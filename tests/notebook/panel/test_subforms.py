@@ -117,8 +117,10 @@ def test_a_default_that_is_no_none_is_set_and_can_be_taken_away(front_end: Front
     made = maybe(int | None, 5)
     assert made.tick.value
     assert made.read() is Nothing.LEFT
-    front_end.fill(made.inner.control, value=6)  # type: ignore[attr-defined]
+    front_end.fill(made.inner.control, value="6")  # type: ignore[attr-defined]
     assert given(made) == 6
+    front_end.fill(made.inner.control, value="")  # type: ignore[attr-defined]
+    assert is_missing(made)
     front_end.fill(made.tick, value=False)
     assert made.read() is None
 
@@ -178,7 +180,7 @@ def test_a_dataclass_has_a_framed_form_with_its_defaults(front_end: FrontEnd) ->
     made = group(Line)
     assert "qstate-subform" in made.box._dom_classes
     assert [type(each).__name__ for each in made.inside] == ["Group", "Maybe", "Simple", "Simple"]
-    assert inside(made, "start.y").control.value == 0
+    assert inside(made, "start.y").control.value == "0"
     assert inside(made, "tags").control.value == "[]"
     assert inside(made, "kind").control.label == "thin"
     fill(made, front_end, start__x="1", tags='["a"]', end=True)
@@ -217,8 +219,8 @@ def test_a_form_that_is_left_as_it_is_gives_the_default_itself(front_end: FrontE
     default = Line(Point(1, 2), Point(3), ["a"], "thick")
     made = group(Line, default)
     assert made.read() is Nothing.LEFT
-    assert inside(made, "start.y").control.value == 2
-    fill(made, front_end, start__y=7)
+    assert inside(made, "start.y").control.value == "2"
+    fill(made, front_end, start__y="7")
     assert given(made) == Line(Point(1, 7), Point(3), ["a"], "thick")
     assert default.start.y == 2
 

@@ -108,7 +108,7 @@ def test_a_redefined_task_keeps_what_was_typed_where_parameters_are_the_same(
     tasks = opened()
     for name in "abc":
         front_end.fill(control(tasks, "step1", name), value="7")
-    front_end.fill(tasks.cards["step1"].times, value=5)
+    front_end.fill(tasks.cards["step1"].times.control, value="5")
     front_end.fill(tasks.cards["step1"].at_once, value=True)
     before = set(front_end.models)
 
@@ -117,7 +117,7 @@ def test_a_redefined_task_keeps_what_was_typed_where_parameters_are_the_same(
 
     tasks.draw()
     assert [control(tasks, "step1", name).value for name in "abc"] == ["7", "", "7"]
-    assert tasks.cards["step1"].times.value == 5
+    assert tasks.cards["step1"].times.control.value == "5"
     assert tasks.cards["step1"].at_once.value
     assert len(front_end.models) <= len(before)  # nothing of the old card is left
 

@@ -95,6 +95,44 @@ def test_remove_takes_the_one_away_that_it_stands_beside(runs: Runs) -> None:
     assert shown(tray) == ["Together: 2 calls", "step1(it=1)", "step1(it=3)"]
 
 
+@pytest.mark.parametrize(
+    ("row", "second"), [(0, "Remove"), (1, "Remove"), (2, "Empty"), (2, "Run together")], ids=str
+)
+def test_a_double_click_on_remove_removes_one(runs: Runs, row: int, second: str) -> None:
+    """What stands below moves up under the mouse."""
+    now = [0.0]
+    tray = Tray(runs, lambda: tray.draw(), lambda: now[0])
+    prepare(runs, 1, 2, 3)
+    tray.draw()
+    removes = [each for each in parts_of(tray.box, widgets.Button) if each.description == "Remove"]
+    FrontEnd.click(removes[row])
+    now[0] = 0.4
+    tray.draw()
+    for _ in range(2):
+        FrontEnd.click(removes[row]) if second == "Remove" else click(tray.box, second)
+    assert shown(tray)[0] == "Together: 2 calls"
+    assert runs.app.calls == []
+    now[0] = 0.6
+    FrontEnd.click(removes[0])
+    assert shown(tray)[0] == "Together: 1 call"
+
+
+def test_what_is_added_can_be_removed_and_run_at_once(runs: Runs) -> None:
+    tray = Tray(runs, lambda: tray.draw(), lambda: 0.0)
+    for value in (1, 2):
+        prepare(runs, value)
+        tray.draw()
+    click(tray.box, "Run together")
+    assert len(runs.app.calls) == 2
+    click(tray.box, "Empty")
+    prepare(runs, 3)
+    tray.draw()
+    FrontEnd.click(next(each for each in parts_of(tray.box, widgets.Button) if each.description == "Remove"))
+    assert runs.prepared == ()
+    for call in runs.app.calls:
+        call.wait(WAIT)
+
+
 def test_run_together_starts_all_and_says_what_is_wrong(runs: Runs) -> None:
     tray = open_tray(runs)
     prepare(runs, 1, 2)
@@ -103,6 +141,7 @@ def test_run_together_starts_all_and_says_what_is_wrong(runs: Runs) -> None:
     runs.app.task(name="step1")(lambda other: None)
     click(tray.box, "Run together")
     assert seen_problems(tray.box) == ["no parameter of task 'step1' called 'it'; there is: other"]
+    assert tray._problem.value.startswith('<div class="qstate-problem" role="alert">no parameter')
     click(tray.box, "Empty")
     prepare_again = runs.app.tasks["step1"]
     runs.add(prepare_again, {"other": 1})
