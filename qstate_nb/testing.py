@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qstate_nb.app.inline import InlineApp
@@ -27,7 +27,7 @@ from qstate_nb.core.formats import short
 from qstate_nb.core.journal import Contents
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
-from qstate_nb.core.state import copy_fields
+from qstate_nb.core.state import StateBase, copy_fields
 from qstate_nb.errors import TaskDefinitionError
 
 __all__ = ["Trial"]
@@ -41,6 +41,7 @@ class Trial:
     Args:
         app: the app.
         state: what is stored at the beginning: name → fields.
+        classes: State classes that no task takes, so that their declared fields are known.
 
     Attributes:
         app: the app that the tasks run on here.
@@ -64,8 +65,16 @@ class Trial:
         {'apples': 1, 'pears': -1}
     """
 
-    def __init__(self, app: InlineApp, state: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        app: InlineApp,
+        state: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        classes: Iterable[type[StateBase]] = (),
+    ) -> None:
         self.app = app.twin(StateRegistry(), name=app.name, adopts=True)
+        for cls in classes:
+            self.app.registry.introduce(cls)
         for name, fields in (state or {}).items():
             self.write(name, fields)
         self._seen = self._contents()

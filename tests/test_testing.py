@@ -51,6 +51,19 @@ def app() -> InlineApp:
     return app
 
 
+def test_classes_that_no_task_takes_have_their_defaults(app: InlineApp) -> None:
+    class Limits(State):
+        most: int = 3
+
+    trial = Trial(app, {"Limits": {"least": 1}}, classes=[Limits])
+
+    assert trial.state("Limits") == {"most": 3, "least": 1}
+    assert trial.changed() == []
+    with pytest.raises(FieldTypeError):
+        trial.write("Limits", {"most": "x"})
+    assert Trial(app).state("Limits") == {}
+
+
 def test_tasks_run_on_state_of_their_own_and_so_do_those_that_they_call(app: InlineApp) -> None:
     trial = Trial(app)
 

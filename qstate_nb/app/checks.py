@@ -8,7 +8,7 @@ from typing import Any
 
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.steps import Check, error_text
-from qstate_nb.core.diff import diff
+from qstate_nb.core.diff import diff, is_same
 from qstate_nb.core.formats import printable, short
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
@@ -24,7 +24,7 @@ _KEY = StateKey("compared")
 def is_equal(expected: Any, actual: Any) -> bool:
     """Tell whether two values are equal; objects whose comparison fails are not."""
     try:
-        return bool(expected == actual)
+        return bool(expected == actual) or is_same(expected, actual)  # not a number is the same as itself
     except Exception:  # an object's own comparison can do anything
         return False
 

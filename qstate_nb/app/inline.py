@@ -52,6 +52,11 @@ def stand_ins_used() -> Iterator[None]:
         _stand_ins.discard(use)
 
 
+def keep_stand_ins() -> None:
+    """Let `stand_in` count from now on: what still runs in a context with one, keeps to it."""
+    _stand_ins.add("kept")
+
+
 class InlineApp:
     """A collection of tasks that run inline.
 
@@ -307,6 +312,11 @@ class InlineApp:
         self.tell(mine)
         return mine
 
+    def own(self, task: Task) -> Task:
+        """The task that is run here in the place of another app's: adopted, if it is new, or was defined anew."""
+        mine = self.tasks.get(task.name)
+        return mine if mine is not None and mine.function is task.function else self.adopt(task)
+
     def _here(self) -> InlineApp:
         """The app itself, or, in a task of a fork of it, that fork; or what stands in for it."""
         find = stand_in.get() if _stand_ins else None
@@ -363,8 +373,7 @@ class InlineApp:
         if self._has_forks or _stand_ins:
             here = self._here()
             if here is not self:
-                mine = here.tasks.get(task.name) or here.adopt(task)
-                return here.new_call(mine, args, kwargs, echo=echo)
+                return here.new_call(here.own(task), args, kwargs, echo=echo)
         call = Call(task, next(self._numbers), args, kwargs, echo, retry_of=retry_of)
         self._unfinished[call.number] = call
         return call

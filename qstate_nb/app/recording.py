@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 class Noted(msgspec.Struct, frozen=True, eq=False):
-    """An act that has ended.
+    """Acts that have ended.
 
     Args:
-        act: the act.
-        after: what was stored after it.
+        acts: calls that ran at once, and what the user changed meanwhile; or a change alone.
+        after: what was stored after them.
     """
 
-    act: Act
+    acts: tuple[Act, ...]
     after: Snapshot
 
 
@@ -63,6 +63,8 @@ class Recording:
         self._lock = threading.RLock()
         self._group: dict[Call, _Open] = {}  # the calls of the act that goes on; a retry counts as its first attempt
         self._held = 0
+        self._around = current_printer()  # a task that records: what it calls is not nested for us
+        self.lost = 0  # events that were dropped before they were seen
         self._begun = {call.first.number for call in app.calls if call.own_status == "process"}
         self._seq = app.registry.seq
         self._unsubscribe = app.subscribe(self._told)
@@ -102,37 +104,50 @@ class Recording:
                 self._end_group_if_done()
             elif first.own_status == "process" and first.number not in self._begun:
                 self._begun.add(first.number)  # it can be told of again, from anywhere
-                if not isinstance(current_printer(), Call):
+                outer = current_printer()
+                if outer is self._around or not isinstance(outer, Call):
                     self._begin(first)
 
     def _begin(self, call: Call) -> None:
         if not self._group:
             self._note_writes()
-        self._group[call] = _Open(call, _copied(call.args), _copied(call.kwargs))
+        self._group[call] = _Open(call, as_given(call.args), as_given(call.kwargs))
 
     def _end_group_if_done(self) -> None:
         if self._group and not self._held and all(each.call.done for each in self._group.values()):
             self._end_group()
 
+    @property
+    def open_calls(self) -> list[str]:
+        """The calls that have begun and not ended."""
+        with self._lock:
+            return [str(each.call) for each in self._group.values() if not each.call.done]
+
     def _end_group(self) -> None:
         records = tuple(each.record() for each in self._group.values())
         self._group.clear()
         after = self._app.registry.at()
-        self._seq = after.seq
-        self._on_act(Noted(Together(records), after))
+        meanwhile = self._writes(after.seq)
+        # what the user changed while the calls ran is done after them, as nobody knows where between
+        self._on_act(Noted((Together(records), *map(write_of, meanwhile)), after))
 
     def _note_writes(self) -> None:
         registry = self._app.registry
-        if registry.seq <= self._seq:
-            return
-        for event in registry.history(since=self._seq + 1):
-            if event.actor.task is None and event.stored:
-                self._on_act(Noted(write_of(event), registry.at(event.seq)))
-        self._seq = registry.seq
+        for event in self._writes(registry.seq):
+            self._on_act(Noted((write_of(event),), registry.at(event.seq)))
+
+    def _writes(self, last: int) -> list[Event]:
+        """The user's events since this was last asked."""
+        since, self._seq = self._seq, last
+        if last <= since:
+            return []
+        events = self._app.registry.history(since=since + 1, until=last)
+        self.lost += last - since - len(events)
+        return [event for event in events if event.actor.task is None and event.stored]
 
 
-def _copied(given: T) -> T:
-    """What a call was given, as it is now: the task may change it. What can't be copied stays as it is."""
+def as_given(given: T) -> T:
+    """A copy of what a call is given: the task may change it. What can't be copied stays as it is."""
     try:
         return copy_value(given)
     except QStateError:

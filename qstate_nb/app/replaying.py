@@ -11,6 +11,7 @@ import msgspec
 
 from qstate_nb.app.checks import check_state
 from qstate_nb.app.inline import InlineApp
+from qstate_nb.app.recording import as_given
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform
 from qstate_nb.app.steps import Act, CallRecord, Check, Step, Write, outcome_text
@@ -20,7 +21,7 @@ from qstate_nb.core.journal import ABSENT, Contents
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import AsyncState
-from qstate_nb.core.values import copy_value, is_by_reference
+from qstate_nb.core.values import is_by_reference
 from qstate_nb.errors import QStateError, ScenarioError
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def steps_to_do(scenario: Scenario, app: InlineApp) -> list[Step]:
     """
     if scenario.is_recording:
         raise ScenarioError(f"scenario {scenario.name!r} is being recorded; end that first")
+    if scenario.unrepeatable:
+        raise ScenarioError(scenario.unrepeatable)
     steps = [step for step in scenario.steps if step.status != "not run"]
     if not steps:
         raise ScenarioError(f"scenario {scenario.name!r} has no steps")
@@ -140,18 +143,19 @@ async def perform_step(app: InlineApp, step: Step) -> Replayed:
     before = registry.at()
     results: list[TaskResult] = []
     different: list[str] = []
-    for act in step.acts:
+    for each in step.sequence:
         try:
-            results += await perform_act(app, act)
-        except QStateError as error:  # of a write: the State's fields are other ones by now
-            different.append(f"{act}: {message(error)}")
+            if isinstance(each, Check):
+                different += _checked(registry, each)
+            else:
+                results += await perform_act(app, each)
+        except QStateError as error:  # of a write, or a check: the State's fields are other ones by now
+            different.append(f"{each.text if isinstance(each, Check) else each}: {message(error)}")
     after = registry.at()
     change = diff(before.complete(), after.complete())
     for call, result in zip(step.calls, results, strict=False):
         different += _compared(call, result)
     different += _changes(step, after.complete(), change)
-    for check in step.checks:
-        different += _checked(registry, check)
     return Replayed(step, tuple(results), change, tuple(different))
 
 
@@ -161,20 +165,12 @@ async def perform_act(app: InlineApp, act: Act) -> list[TaskResult]:
         await write(app, act.values)
         return []
     calls = [
-        app.new_call(app.find(call.task.name), copied(call.args), copied(call.kwargs), echo=False)
+        app.new_call(app.find(call.task.name), as_given(call.args), as_given(call.kwargs), echo=False)
         for call in act.calls
     ]
     for call in calls:
         app.tell(call)  # the panel shows it at once
     return await asyncio.gather(*map(perform, calls))
-
-
-def copied(given: Any) -> Any:
-    """Arguments for one more call, which may change them."""
-    try:
-        return copy_value(given)
-    except QStateError:
-        return given
 
 
 def _compared(call: CallRecord, result: TaskResult) -> list[str]:
@@ -195,10 +191,7 @@ def _is_alike(was: TaskResult, now: TaskResult) -> bool:
         return stable(message(was.exception)) == stable(message(now.exception))
     if was.exception is not None or now.exception is not None:
         return False
-    if is_same(was.returning, now.returning):
-        return True
-    is_opaque = type(was.returning) is type(now.returning) and is_by_reference(was.returning)
-    return is_opaque and short(was.returning, 200) == short(now.returning, 200)
+    return _is_same_value(was.returning, now.returning)
 
 
 def _changes(step: Step, after: Contents, change: Diff) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,7 @@ class Scenario:
         self.unrepeatable = ""
         self._lock = threading.RLock()
         self._recording: Recording | None = None
+        self._pending: list[Pending] = []
         self._before: Snapshot | None = None
         self.start: Contents = app.registry.at().contents if start is None else start
 
@@ -100,6 +101,8 @@ class Scenario:
     @property
     def verdict(self) -> str:
         """How it ended, in some words."""
+        if not self.steps:
+            return "nothing recorded"
         bad = next((step for step in self.steps if step.status != "passed"), None)
         if bad is None:
             return "passed"
@@ -133,6 +136,11 @@ class Scenario:
         if recording is None:
             raise ScenarioError(f"scenario {self.name!r} is not being recorded")
         recording.close()
+        for pending in self._pending:
+            if not pending.was_awaited:
+                pending.close()
+                self._add(pending.text, self.app.registry.at(), status="failed", checks=(pending.missed(),))
+        self.notes += lost(recording)
         self.app.scenarios[self.name] = self
 
     @property
@@ -165,10 +173,9 @@ class Scenario:
                 raise ScenarioError(f"{self.name}: step {step.number}, {step.source}: {'; '.join(problems)}")
 
     def _note(self, noted: Noted) -> None:
-        act = noted.act
-        records = act.calls if isinstance(act, Together) else ()
+        records = [call for act in noted.acts if isinstance(act, Together) for call in act.calls]
         output = "".join(record.result.output for record in records if record.result is not None)
-        self._add(str(act), noted.after, acts=(act,), output=output)
+        self._add("; ".join(map(str, noted.acts)), noted.after, acts=noted.acts, output=output)
 
     def _add(self, source: str, after: Snapshot, **more: Any) -> None:
         with self._lock:
@@ -205,7 +212,9 @@ class Scenario:
             The value; for a coroutine or a `Call`, an awaitable of it.
         """
         if inspect.iscoroutine(call) or isinstance(call, Call):
-            return self._expect_later(call, expected, raises)
+            pending = Pending(self._expect_later(call, expected, raises), call)
+            self._pending.append(pending)
+            return pending
         return self._expect_now("result", call, expected, raises)
 
     async def _expect_later(self, call: Any, expected: Any, raises: type[BaseException] | None) -> Any:
@@ -219,6 +228,7 @@ class Scenario:
         recording = self._recording
         if recording is None:
             raise ScenarioError(f"scenario {self.name!r} is not being recorded, so there is nothing to check")
+        self.unrepeatable = self.unrepeatable or spanning(self.name, recording.open_calls, len(self.steps) + 1)
         recording.settle()
         status = "passed" if check.passed else "failed"
         self._add(check.text, self.app.registry.at(), status=status, checks=(check,))
@@ -290,3 +300,51 @@ async def ended(call: Any) -> Any:
         return await call
     except Exception as error:
         return error
+
+
+class Pending:
+    """A check of a call that has to be awaited.
+
+    Args:
+        coroutine: makes the check.
+        call: what is checked; a coroutine that nobody awaits is closed with it.
+    """
+
+    text = "expect_result(…)"
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], call: object) -> None:
+        self._coroutine = coroutine
+        self._call = call
+        self.was_awaited = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self.was_awaited = True
+        return self._coroutine.__await__()
+
+    def close(self) -> None:
+        """Have nothing wait to be awaited."""
+        self._coroutine.close()
+        if inspect.iscoroutine(self._call):
+            self._call.close()
+
+    def missed(self) -> Check:
+        """The check that was not made."""
+        return Check(self.text, ["it was not awaited, so nothing was checked: write await expect_result(…)"])
+
+
+def spanning(name: str, calls: Sequence[str], step: int) -> str:
+    """Why a scenario can't be done again in which calls went on from one step to the next; empty if none did."""
+    if not calls:
+        return ""
+    return (
+        f"scenario {name!r} can't be done again: {', '.join(calls)} ran on in the background at step {step}, and "
+        "nobody knows how far; run such calls with others in one step: concurrently(…)"
+    )
+
+
+def lost(recording: Recording) -> list[str]:
+    """Say so if events were dropped before they were seen."""
+    if not recording.lost:
+        return []
+    dropped = counted(recording.lost, "event")
+    return [f"{dropped} of it were dropped by the journal unseen: StateRegistry(max_events=…) keeps more"]

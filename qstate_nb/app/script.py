@@ -14,16 +14,19 @@ import inspect
 import itertools
 import linecache
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
+import msgspec
+
 from qstate_nb.app.checks import check_result, check_state, differences
-from qstate_nb.app.inline import InlineApp, stand_in, stand_ins_used
+from qstate_nb.app.inline import InlineApp, keep_stand_ins, stand_in
 from qstate_nb.app.output import Output, Printer, capture, release
 from qstate_nb.app.recording import Noted, Recording
 from qstate_nb.app.result import TaskResult
-from qstate_nb.app.scenario import Scenario, ended
+from qstate_nb.app.scenario import Pending, Scenario, ended, lost, spanning
 from qstate_nb.app.steps import Act, Check, Step, StepStatus, Together
 from qstate_nb.core.diff import diff
 from qstate_nb.core.formats import counted, short
@@ -37,6 +40,7 @@ Namespace: TypeAlias = dict[str, Any]
 
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _AWAITED = ("expect_result", "concurrently")
+_TAKES_AWAITABLES = ("concurrently", "gather", "create_task", "ensure_future", "wait_for", "shield")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.GeneratorExp)
 _COMPARED: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Eq: ("==", operator.eq),
@@ -93,47 +97,60 @@ async def run_script(
         ScenarioError: *source* is no Python, or has no statements.
     """
     script = _Script(app, name, source, source if typed is None else typed)
-    seq = app.registry.seq
+    real = app.registry
+    seq, running = real.seq, {*real.running()}
     with ExitStack() as stack:
         where = stack.enter_context(_on_fresh_state(app, namespace)) if fresh else app
         made = await script.run(where, namespace)
-    scenario = Scenario(app, name, start=script.start, steps=made, notes=_leaks(app.registry, seq) if fresh else ())
+    leaks = _leaks(real, seq, running) if fresh else []
+    scenario = Scenario(app, name, start=script.start, steps=made, notes=[*script.notes, *leaks])
+    scenario.unrepeatable = script.unrepeatable
     app.scenarios[name] = scenario
     return scenario
 
 
-def _leaks(registry: StateRegistry, seq: int) -> list[str]:
-    """Say so if the statements have changed the real State after all."""
-    if registry.seq == seq:
-        return []
-    mine = current_actor.get()
-    found = [event for event in registry.history(since=seq + 1) if event.actor == mine]
+def _leaks(registry: StateRegistry, seq: int, running: Container[str]) -> list[str]:
+    """Say so if the real State has changed after all, by others than calls that ran before."""
+    events = registry.history(since=seq + 1) if registry.seq > seq else ()
+    found = [event for event in events if str(event.actor) not in running]
     if not found:
         return []
-    changes = counted(len(found), "change")
     return [
         (
-            f"{changes} of the real State: {found[0].states[0]} was written to by an object that was made outside of "
-            "the cell; in the cell, app.state(…) gives one that works on the scenario's own State"
+            f"{counted(len(found), 'change')} of the real State meanwhile, the first of {found[0].states[0]} by "
+            f"{found[0].actor}: what was made outside of the cell, such as a State object or a thread, works there"
         )
     ]
 
 
 @contextmanager
 def _on_fresh_state(app: InlineApp, namespace: Namespace) -> Iterator[InlineApp]:
-    """Let a twin with empty State stand in for the app; meanwhile, State objects among the variables are its own."""
-    twin = app.twin(StateRegistry(), name=app.name, adopts=True)
+    """Let twins with empty State stand in for the app, and for others on its State, also in what is left running.
+
+    Meanwhile, State objects among the variables are the twin's.
+    """
+    fresh, real = StateRegistry(), app.registry
+    twins: dict[InlineApp, InlineApp] = {}
+
+    def find(asked: InlineApp) -> InlineApp:
+        if asked._registry is not real:
+            return asked
+        if asked not in twins:
+            twins[asked] = asked.twin(fresh, name=asked.name, adopts=True)
+        return twins[asked]
+
+    twin = find(app)
     mine = {
         name: value
         for name, value in namespace.items()
-        if issubclass(type(value), StateBase) and app.registry.bucket(value._bucket.key) is value._bucket
+        if issubclass(type(value), StateBase) and real.bucket(value._bucket.key) is value._bucket
     }
     theirs = {name: twin.state(type(value), value._bucket.key.scope) for name, value in mine.items()}
     namespace.update(theirs)
-    token = stand_in.set(lambda asked: twin if asked is app else asked)
+    keep_stand_ins()
+    token = stand_in.set(find)
     try:
-        with stand_ins_used():
-            yield twin
+        yield twin
     finally:
         stand_in.reset(token)
         namespace.update({name: value for name, value in mine.items() if namespace.get(name) is theirs[name]})
@@ -147,17 +164,21 @@ class _Script:
         self.file = f"<scenario {name} {next(_files)}>"
         try:
             tree = ast.parse(source, self.file)
+            compile(tree, self.file, "exec", _AWAIT, dont_inherit=True)  # all that is wrong, before anything is run
         except (SyntaxError, ValueError) as error:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             raise ScenarioError(f"scenario {name!r} is no Python{line}: {error.args[0]}") from None
         if not tree.body:
             raise ScenarioError(f"scenario {name!r} has no steps; write them below it: await step1()")
-        self._statements = [(node, _text_of(node, source, typed.split("\n"))) for node in tree.body]
+        self._statements = [(node, _text_of(node, source, typed)) for node in tree.body]
         # so that tracebacks, and inspect.getsource, find the lines
         linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         self.start = app.registry.at().contents
         self._acts: list[Act] = []
         self._checks: list[Check] = []
+        self._pending: list[Pending] = []
+        self.notes: list[str] = []
+        self.unrepeatable = ""
 
     async def run(self, app: InlineApp, namespace: Namespace) -> list[Step]:
         """Run the statements, and tell what each has done."""
@@ -176,15 +197,19 @@ class _Script:
                         steps.append(await self._step(number, node, text, namespace))
         finally:
             recording.close()
+            self.notes = lost(recording)
         return steps
 
     def _note(self, noted: Noted) -> None:
-        self._acts.append(noted.act)
+        self._acts += noted.acts
+
+    def _note_check(self, check: Check) -> None:
+        self._checks.append(msgspec.structs.replace(check, place=len(self._acts)))
 
     async def _step(self, number: int, node: ast.stmt, text: str, namespace: Namespace) -> Step:
         registry = self._app.registry
         before = registry.at()
-        self._acts, self._checks = [], []
+        self._acts, self._checks, self._pending = [], [], []
         printer = _Overheard()
         returned, error = ABSENT, None
         capture(printer)
@@ -194,6 +219,11 @@ class _Script:
             error = caught
         finally:
             release(printer)
+        for pending in self._pending:
+            if not pending.was_awaited:
+                pending.close()
+                self._note_check(pending.missed())
+        self.unrepeatable = self.unrepeatable or spanning(self.name, self._recording.open_calls, number)
         self._recording.settle()
         after = registry.at()
         change = diff(before.complete(), after.complete())
@@ -213,7 +243,7 @@ class _Script:
 
     async def _run(self, node: ast.stmt, namespace: Namespace) -> Any:
         if isinstance(node, ast.Assert):
-            self._checks.append(await self._asserted(node, namespace))
+            self._note_check(await self._asserted(node, namespace))
             return None
         if isinstance(node, ast.Expr):
             value = await self._value(node.value, namespace)
@@ -267,19 +297,25 @@ class _Script:
             namespace.update({name: value for name, value in old.items() if name not in namespace})
 
     def _expect(self, state: StateLike, values: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
-        self._checks.append(check_state(self._app.registry, state, {**(values or {}), **fields}))
+        self._recording.settle()
+        self._note_check(check_state(self._app.registry, state, {**(values or {}), **fields}))
 
     async def _concurrently(self, *calls: Any) -> list[Any]:
         with self._recording.together():
             return await concurrently(*calls)
 
-    async def _expect_result(
+    def _expect_result(
         self, call: Any, expected: Any = ..., /, *, raises: type[BaseException] | None = None
-    ) -> Any:
+    ) -> Pending:
+        pending = Pending(self._result_checked(call, expected, raises), call)
+        self._pending.append(pending)
+        return pending
+
+    async def _result_checked(self, call: Any, expected: Any, raises: type[BaseException] | None) -> Any:
         result = await ended(call)
         act = self._acts[-1] if self._acts and inspect.iscoroutine(call) else None
         what = str(act.calls[0]) if isinstance(act, Together) else "result"
-        self._checks.append(check_result(what, result, expected, raises))
+        self._note_check(check_result(what, result, expected, raises))
         return result.returning if isinstance(result, TaskResult) else result
 
 
@@ -311,22 +347,38 @@ class _Awaits(ast.NodeTransformer):
     def visit_Await(self, node: ast.Await) -> ast.expr:
         inner = node.value
         if isinstance(inner, ast.Call):
-            self.generic_visit(inner)
+            self._visit_inside(inner)
             return inner if _calls(inner, "expect") else node
         self.generic_visit(node)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
+        self._visit_inside(node)
         return ast.copy_location(ast.Await(node), node) if _calls(node, *_AWAITED) else node
 
+    def _visit_inside(self, node: ast.Call) -> None:
+        """What is given to `concurrently` or to asyncio is awaited there."""
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        given = [arg for arg in node.args if isinstance(arg, ast.Call) and _calls(arg, *_AWAITED)]
+        if name in _TAKES_AWAITABLES and given:
+            node.args = [arg if arg in given else self.visit(arg) for arg in node.args]
+            for arg in given:
+                self._visit_inside(arg)
+        else:
+            self.generic_visit(node)
 
-def _text_of(node: ast.stmt, source: str, typed: Sequence[str]) -> str:
-    """A statement as it was typed."""
-    text = ast.get_source_segment(source, node) or ""
-    if text in "\n".join(typed):
-        return text
-    return "\n".join(typed[node.lineno - 1 : node.end_lineno])
+
+def _text_of(node: ast.stmt, source: str, typed: str) -> str:
+    """A statement as it was typed, with its decorators; if that can't be told, as it is run."""
+    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+    run = ast.get_source_segment(source, node) or ""
+    if first < node.lineno:
+        run = "\n".join(source.split("\n")[first - 1 : node.end_lineno])
+    lines = re.sub(r"^(\s*\n)+", "", typed).rstrip("\n").split("\n")  # as IPython takes blank lines away
+    if run in typed or len(lines) != len(re.sub(r"^(\s*\n)+", "", source).rstrip("\n").split("\n")):
+        return run
+    skipped = len(source.split("\n")) - len(re.sub(r"^(\s*\n)+", "", source).split("\n"))
+    return "\n".join(lines[first - 1 - skipped : (node.end_lineno or first) - skipped])
 
 
 def _calls(node: ast.Call, *names: str) -> bool:

@@ -315,8 +315,12 @@ class TimeTravel:
             self._store.tell(record)
         return History(records)
 
+    def running(self) -> list[str]:
+        """The calls that run now on this State, such as ``step1 #3``."""
+        return [call for ref in self._runners if (runner := ref()) is not None for call in runner.running()]
+
     def _check_idle(self, name: str) -> None:
-        running = [call for ref in self._runners if (runner := ref()) is not None for call in runner.running()]
+        running = self.running()
         if running:
             raise HistoryError(
                 f"can't {name} while {', '.join(running[:3])}{', …' if len(running) > 3 else ''} "

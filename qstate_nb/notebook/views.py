@@ -171,15 +171,16 @@ def event_line(event: Event) -> str:
 
 def last_change(event: Event, limits: Limits) -> Block:
     """The last event in one line: also where it leaves no row to mark, as a delete."""
-    return Paragraph(
-        f"last change: event {event.seq}, {event.title} {_changes(event, limits.width)} by {event.actor}"
-    )
+    title = f"{event.title}{',' if event.refers_to else ''}"
+    changes = _changes(event, limits.width, is_named=True)
+    return Paragraph(f"last change: event {event.seq}, {title} {changes} by {event.actor}")
 
 
-def _changes(event: Event, width: int) -> str:
-    several = len(event.states) > 1
+def _changes(event: Event, width: int, *, is_named: bool = False) -> str:
+    """What an event changed; of which State, that is said if it is several, or if *is_named*."""
+    is_named = is_named or len(event.states) > 1
     shown = [
-        f"{f'{state}.' if several else ''}{printable(field)}: {arrow(before, after, width // 2)}"
+        f"{f'{state}.' if is_named else ''}{printable(field)}: {arrow(before, after, width // 2)}"
         for state, field, before, after in event.stored[:_SHOWN_CHANGES]
     ]
     return ", ".join([*shown, *(["…"] if len(event.stored) > len(shown) else [])])

@@ -27,6 +27,7 @@ class Awkward:
     [
         (1, 1, []),
         (1, True, []),
+        ([float("nan")], [float("nan")], []),
         (1, 2, ["x: expected 1, it is 2"]),
         ({"a": 1, "b": [1, 2]}, {"a": 1, "b": [1, 3]}, ["x['b'][1]: expected 2, it is 3"]),
         ([1], [1, 2], ["x[1]: expected none, it is 2"]),

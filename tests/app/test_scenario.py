@@ -351,3 +351,74 @@ def test_a_step_says_what_ran_together(app: InlineApp) -> None:
     assert isinstance(act, Together)
     assert isinstance(act.calls[0].result, TaskResult)
     assert repr(scenario.steps[0]) == "<Step 1: await step1(): passed>"
+
+
+def test_what_the_user_writes_while_a_call_runs_is_done_after_it(app: InlineApp) -> None:
+    go_on = threading.Event()
+
+    @app.task
+    def wait(state: SyncSignup) -> None:
+        go_on.wait(10)
+        state.set("waited", True)
+
+    with app.scenario("meanwhile") as scenario:
+        call = app.start("wait")
+        app.state(SyncSignup).set("n", 5)
+        go_on.set()
+        call.wait()
+    assert sources(scenario) == ["await wait(); set: Signup.n = 5"]
+    assert scenario.replay().is_same
+
+
+def test_a_task_can_record_what_it_calls(app: InlineApp) -> None:
+    @app.task
+    async def records() -> Scenario:
+        with app.scenario("inner") as scenario:
+            await app.tasks["step1"]()
+            await app.tasks["both"]()
+        return scenario
+
+    assert sources(app.run("records").unwrap()) == ["await step1()", "await both()"]
+
+
+def test_nothing_recorded_is_said(app: InlineApp) -> None:
+    with app.scenario("nothing") as scenario:
+        pass
+    assert repr(scenario) == "<Scenario 'nothing': 0 steps, nothing recorded>"
+
+
+def test_events_that_were_dropped_unseen_are_told() -> None:
+    app = InlineApp(registry=StateRegistry(max_events=2))
+    with app.scenario("long") as scenario:
+        for number in range(5):
+            app.state(SyncSignup).set("n", number)
+    assert len(scenario.steps) == 2
+    assert scenario.notes == [
+        "3 events of it were dropped by the journal unseen: StateRegistry(max_events=…) keeps more"
+    ]
+
+
+def test_a_check_that_is_not_awaited_fails(app: InlineApp) -> None:
+    scenario = app.scenario("forgotten")
+    with pytest.raises(ScenarioError, match="it was not awaited, so nothing was checked"), scenario:
+        scenario.expect_result(app.tasks["step1"](), "no")
+    assert scenario.steps[0].status == "failed"
+
+
+def test_a_check_while_a_call_runs_makes_it_unrepeatable(app: InlineApp) -> None:
+    go_on = threading.Event()
+
+    @app.task
+    def wait(state: SyncSignup) -> None:
+        state.set("began", True)
+        go_on.wait(10)
+
+    with app.scenario("open") as scenario:
+        call = app.start("wait")
+        while not app.state(SyncSignup).get("began"):
+            pass
+        scenario.expect(Signup, began=True)
+        go_on.set()
+        call.wait()
+    with pytest.raises(ScenarioError, match="wait #1 ran on in the background at step 1"):
+        scenario.replay()

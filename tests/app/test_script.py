@@ -112,7 +112,7 @@ def test_an_error_stops_it_with_the_state_as_it_is(names: dict[str, Any]) -> Non
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-@pytest.mark.parametrize("source", ["raise SystemExit(1)", "return 5", "undefined", "1 / 0", "expect(Signup)"])
+@pytest.mark.parametrize("source", ["raise SystemExit(1)", "undefined", "1 / 0", "expect(Signup)", "import nowhere"])
 def test_any_error_is_the_steps(names: dict[str, Any], source: str) -> None:
     assert statuses(run(names, f"{source}\nawait step1()")) == "en"
 
@@ -267,6 +267,7 @@ def test_an_interrupt_passes_and_leaves_nothing_behind(names: dict[str, Any]) ->
         ("# only a comment", "has no steps"),
         ("a = 1\nawait (", "scenario 'test' is no Python in line 2: '\\(' was never closed"),
         ("x = '\0'", "scenario 'test' is no Python"),
+        ("a = 1\nreturn 4", "is no Python in line 2: 'return' outside function"),
     ],
 )
 def test_what_is_no_python_is_refused_before_anything_is_run(names: dict[str, Any], source: str, said: str) -> None:
@@ -302,7 +303,7 @@ def test_a_fresh_one_begins_with_empty_state_and_leaves_the_real_one_alone(names
 
     assert scenario.passed, [step.checks for step in scenario.steps]
     assert scenario.start == {}
-    assert scenario.notes == ()
+    assert scenario.notes == []
     assert app.registry.seq == before
     assert state.get_all() == {"step": 7, "phone": "0"}
     assert names["state"] is state
@@ -314,7 +315,7 @@ def test_a_state_object_from_elsewhere_that_reaches_the_real_state_is_told(names
     names["sneak"] = lambda: state.set("x", 1)
     scenario = run(names, "sneak()", fresh=True)
     assert len(scenario.notes) == 1
-    assert scenario.notes[0].startswith("1 change of the real State: Signup was written to by an object")
+    assert scenario.notes[0].startswith("1 change of the real State meanwhile, the first of Signup by user: what was")
 
 
 def test_after_it_everything_is_as_before(names: dict[str, Any]) -> None:
@@ -347,3 +348,118 @@ def test_two_fresh_ones_at_once_do_not_meet(names: dict[str, Any]) -> None:
         thread.join()
     assert [scenario.passed for scenario in results] == [True] * 4
     assert names["app"].registry.seq == 0
+
+
+def test_in_a_fresh_one_other_apps_on_the_same_state_are_apart_as_well(names: dict[str, Any]) -> None:
+    other = InlineApp("other", registry=names["app"].registry)
+
+    @other.task
+    def meddle(state: SyncSignup) -> None:
+        state.set("meddled", True)
+
+    names["meddle"] = meddle
+    scenario = run(names, "await meddle()\nexpect(Signup, meddled=True)", fresh=True)
+    assert scenario.passed
+    assert other.registry.seq == 0
+
+
+def test_what_a_fresh_one_leaves_running_keeps_to_its_state(names: dict[str, Any]) -> None:
+    go_on = names["go_on"] = asyncio.Event()
+    app = names["app"]
+    source = """
+        import asyncio
+        async def later():
+            await go_on.wait()
+            return await count()
+        left = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    """
+
+    async def main() -> int:
+        scenario = await run_script(app, "left", textwrap.dedent(source), names, fresh=True)
+        assert scenario.passed
+        go_on.set()
+        return int(await names["left"])
+
+    assert asyncio.run(main()) == 1
+    assert app.registry.seq == 0
+
+
+def test_a_call_that_another_thread_makes_on_the_real_state_is_told(names: dict[str, Any]) -> None:
+    def in_thread() -> None:
+        thread = threading.Thread(target=names["app"].run, args=("count",))
+        thread.start()
+        thread.join()
+
+    names["in_thread"] = in_thread
+    (note,) = run(names, "in_thread()", fresh=True).notes
+    assert note.startswith("1 change of the real State meanwhile, the first of Signup by count #1")
+
+
+def test_a_task_that_is_defined_anew_in_a_fresh_one_is_what_runs(names: dict[str, Any]) -> None:
+    names["__name__"] = __name__
+    source = "@app.task\nasync def step1(state: Signup) -> str:\n    return 'new'\nx = await step1()"
+    scenario = run(names, source, fresh=True)
+    assert names["x"] == "new"
+    assert scenario.steps[0].source.startswith("@app.task\nasync def step1")
+
+
+def test_checks_between_calls_of_one_step_keep_their_place(names: dict[str, Any]) -> None:
+    scenario = run(names, "for n in range(1, 4):\n    await count()\n    expect(Signup, count=n)")
+    assert scenario.passed
+    (step,) = scenario.steps
+    assert [str(getattr(each, "text", each)) for each in step.sequence] == [
+        *("await count()", "expect(Signup, count=1)", "await count()", "expect(Signup, count=2)"),
+        *("await count()", "expect(Signup, count=3)"),
+    ]
+    assert scenario.replay().is_same
+
+
+def test_a_call_that_runs_on_from_step_to_step_can_not_be_done_again(names: dict[str, Any]) -> None:
+    names["gate"] = gate = threading.Event()
+
+    @names["app"].task  # type: ignore[untyped-decorator]
+    def wait() -> None:
+        gate.wait(10)
+
+    scenario = run(names, "call = app.start('wait')\nawait step1()\ngate.set()\nawait call")
+    assert scenario.passed
+    with pytest.raises(ScenarioError, match="'test' can't be done again: wait #1 ran on in the background at step 1"):
+        scenario.replay()
+
+
+def test_a_check_that_is_not_awaited_fails(names: dict[str, Any]) -> None:
+    source = """
+        def check():
+            expect_result(step1(), 'no')
+        check()
+        async def check():
+            await expect_result(step1())
+        await check()
+    """
+    scenario = run(names, source)
+    assert statuses(scenario) == "pfpp"
+    assert list(scenario.steps[1].checks[0].problems) == [
+        "it was not awaited, so nothing was checked: write await expect_result(…)"
+    ]
+
+
+def test_checks_can_be_made_at_once(names: dict[str, Any]) -> None:
+    source = """
+        concurrently(expect_result(step1(), "ok"), expect_result(count(), 5))
+        import asyncio
+        await asyncio.gather(expect_result(step2("1"), True), concurrently(step1(), step1()))
+    """
+    scenario = run(names, source)
+    assert statuses(scenario) == "fpp"
+    assert sum(len(step.checks) for step in scenario.steps) == 3
+
+
+def test_blank_lines_and_continued_ones_do_not_shift_the_text(names: dict[str, Any]) -> None:
+    """As IPython gives it: without the blank lines at the beginning, and with magics as calls."""
+    names["magic"] = lambda line: None
+    typed = "\n\n%one\n\n%two"
+    made = asyncio.run(run_script(names["app"], "x", "magic('one')\n\nmagic('two')\n", names, typed=typed))
+    assert [step.source for step in made.steps] == ["%one", "%two"]
+    made = asyncio.run(run_script(names["app"], "x", "magic('one two')\n", names, typed="%one \\\n two"))
+    assert [step.source for step in made.steps] == ["magic('one two')"]

@@ -51,7 +51,8 @@ def test_what_a_task_does_not_take_can_not_be_bound(
         app.tasks["add"].bind(*args, **kwargs)
 
 
-def test_a_twin_stands_in_while_that_counts(app: InlineApp) -> None:
+def test_a_twin_stands_in_while_that_counts(app: InlineApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qstate_nb.app.inline._stand_ins", set())  # a scenario that was run in here has kept them
     twin = app.twin(StateRegistry(), limits_time=False)
     token = stand_in.set(lambda found: twin if found is app else found)
     try:

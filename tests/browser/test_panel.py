@@ -94,6 +94,7 @@ BURST = """
 for n in range(100_000):
     app.state(SyncSignup).set(f"burst {n % 3}", n)
 """
+READ = 600  # milliseconds: a faster click belongs to a double click
 PICTURES = Path(__file__).parent.parent.parent / "notebooks"
 
 
@@ -272,10 +273,10 @@ def test_edit_in_place_undo_delete_and_clear(page: Page) -> None:
     expect(value(page, "step")).to_have_text("1")
     expect(state).to_contain_text("undo of event 3")
     row(page, "prompt").get_by_role("button", name="Delete").click()
-    row(page, "prompt").get_by_role("button", name="Really delete?").click()
+    row(page, "prompt").get_by_role("button", name="Really delete?").click(delay=READ)
     expect(row(page, "prompt")).to_have_count(0)
     state.get_by_role("button", name="Clear").click()
-    state.get_by_role("button", name=re.compile("Really")).click()
+    state.get_by_role("button", name=re.compile("Really")).click(delay=READ)
     expect(row(page, "step")).to_have_count(0)
     assert page.locator(".qstate-state .qstate-row").filter(visible=True).count() == 0
 

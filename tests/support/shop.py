@@ -48,6 +48,11 @@ class Unused(State):
     pass
 
 
+class Settings(State):
+    level: int = 1
+    name: str = ""
+
+
 @app.task
 async def begin(state: Signup, plan: Plan = Plan.FREE):
     await state.update(step=1, prompt="Enter your phone number", plan=plan)

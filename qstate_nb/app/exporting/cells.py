@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import keyword
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from qstate_nb.app.exporting.imports import Import
 from qstate_nb.app.exporting.layout import Group, Item, Layout, Name, Node, Text, call
-from qstate_nb.app.exporting.literals import text_of
-from qstate_nb.app.exporting.plan import NotCompared, Plan, PlannedCall, PlannedStep, PlannedWrite, Value
+from qstate_nb.app.exporting.literals import is_plain_name, text_of
+from qstate_nb.app.exporting.plan import (
+    NotCompared,
+    Plan,
+    PlannedCall,
+    PlannedCheck,
+    PlannedStep,
+    PlannedWrite,
+    Value,
+    is_of_result,
+)
+from qstate_nb.app.exporting.states import state_class
 from qstate_nb.app.inline import InlineApp
-from qstate_nb.core.binding import ScopedState
+from qstate_nb.app.steps import Check
 from qstate_nb.core.formats import one_line
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
@@ -41,7 +50,7 @@ class Cells:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._sources = plan.sources
-        self._has_checks = any(step.checks or step.others for step in plan.steps)
+        self._checked = _checked(plan.steps)
         self._classes: dict[str, type[StateBase]] = {}
         self._raised: dict[type, type] = {}
         self._collect()
@@ -67,7 +76,8 @@ class Cells:
         for write in [*self._plan.start, *writes]:
             self._write_needs(write)
         for step in self._plan.steps:
-            for key, fields in self._expected(step):
+            checked = [(check.key, check.fields) for check in step.checks]
+            for key, fields in [*checked, *self._changed(step)]:
                 if None in fields.values():
                     self._sources.add(ABSENT, "a notebook")
                 self._find_class(key)
@@ -126,20 +136,20 @@ class Cells:
             yield _comment(f"not run: {title}")
 
     def _step(self, step: PlannedStep) -> Iterator[tuple[str, Node]]:
-        others = [other.text for other in step.others]
-        is_expected = any(text.startswith("expect_result(") for text in others)
-        for act in step.acts:
-            if isinstance(act, PlannedWrite):
-                yield from self._write(act)
-            elif len(act) == 1:
-                yield self._call(act[0], is_expected=is_expected)
+        for each, after in zip_longest(step.sequence, step.sequence[1:]):
+            if isinstance(each, PlannedWrite):
+                yield from self._write(each)
+            elif isinstance(each, PlannedCheck):
+                yield "", self._expect(each.key, each.fields)
+            elif isinstance(each, Check):
+                if not (step.acts and is_of_result(each)):
+                    yield _comment(f"was checked: {each.text}")
+            elif len(each) == 1:
+                yield self._call(each[0], is_expected=isinstance(after, Check) and is_of_result(after))
             else:
-                yield from self._together(act)
-        for key, fields in self._expected(step):
+                yield from self._together(each)
+        for key, fields in self._changed(step):
             yield "", self._expect(key, fields)
-        for text in others:
-            if not (step.acts and text.startswith("expect_result(")):
-                yield _comment(f"was checked: {text}")
 
     def _write(self, write: PlannedWrite) -> Iterator[tuple[str, Node]]:
         cls = self._classes[write.key.name]
@@ -147,7 +157,7 @@ class Cells:
         state = f"{self._app}.state({self._sources.name(cls)}{scope})"
         before = "await " if issubclass(cls, AsyncState) else ""
         there = {name: node for name, node in write.fields.items() if node is not None}
-        if len(there) > 1 and all(map(_is_plain, there)):
+        if len(there) > 1 and all(map(is_plain_name, there)):
             yield before, _named_call(f"{state}.update", there)
         else:
             for name, node in there.items():
@@ -180,10 +190,9 @@ class Cells:
             elif not isinstance(planned.returned, NotCompared | None):
                 yield "", call("expect_result", result, planned.returned)
 
-    def _expected(self, step: PlannedStep) -> Iterator[tuple[StateKey, Mapping[str, Value | None]]]:
-        """What State is to be after a step: what was checked, or, if nothing ever was, what it has changed."""
-        if self._has_checks:
-            yield from ((check.key, check.fields) for check in step.checks)
+    def _changed(self, step: PlannedStep) -> Iterator[tuple[StateKey, Mapping[str, Value | None]]]:
+        """What a step has changed, if nothing checks State after it."""
+        if step.number in self._checked:
             return
         for key, fields in step.changed.items():
             touched = {name: fields[name] for name in step.touched[key]}
@@ -197,18 +206,16 @@ class Cells:
         return _named_call("expect", nodes, state)
 
 
-def state_class(app: InlineApp, name: str) -> type[StateBase] | None:
-    """The State class of a name: one that a task takes, or that the registry knows by its module."""
-    for task in app.tasks.values():
-        for state in task.injection.states.values():
-            cls = state.cls if isinstance(state, ScopedState) else type(state)
-            if cls.state_name == name:
-                return cls
-    module, full_name = app.registry._owners.get(name, ("", ""))
-    found: object = sys.modules.get(module)
-    for part in full_name.removeprefix(f"{module}.").split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, type) and issubclass(found, StateBase) else None
+def _checked(steps: Sequence[PlannedStep]) -> set[int]:
+    """The numbers of the steps with checks of State: in them, or before the next step that does something."""
+    found: set[int] = set()
+    acted: int | None = None
+    for step in steps:
+        if step.acts:
+            acted = step.number
+        if step.checks:
+            found |= {step.number, *([] if acted is None else [acted])}
+    return found
 
 
 def _expectation(value: Value | None) -> Node:
@@ -219,15 +226,11 @@ def _expectation(value: Value | None) -> Node:
 
 def _named_call(function: str, named: Mapping[str, Node], *arguments: Node) -> Node:
     """A call with such named arguments; where names can't be that, with a dict of them."""
-    if all(map(_is_plain, named)):
+    if all(map(is_plain_name, named)):
         return call(function, *arguments, **named)
     return call(
         function, *arguments, Group("{", [Item(node, Text(text_of(name))) for name, node in named.items()], "}")
     )
-
-
-def _is_plain(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and name.isascii()
 
 
 def _scope(key: StateKey) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 import fractions
+import keyword
 import math
 import pathlib
 import re
@@ -79,6 +80,16 @@ def text_of(text: str) -> str:
         "plain" "it's" '"a"'
     """
     return _double_quoted(repr(text))
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can stand before ``=`` in a call, and is the same one then.
+
+    Example:
+        >>> is_plain_name("step"), is_plain_name("class"), is_plain_name("a b"), is_plain_name("ﬁ")
+        (True, False, False, False)
+    """
+    return name.isidentifier() and not keyword.iskeyword(name) and name.isascii()
 
 
 def _double_quoted(literal: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from qstate_nb.app.exporting.changed import changed_in
 from qstate_nb.app.exporting.homes import can_be_imported
 from qstate_nb.core.inject import innermost
 
@@ -55,6 +56,7 @@ class Namespace:
         self.is_importable = can_be_imported(self.module, file if isinstance(file, str) else None)
         self._texts: list[str] | None = None
         self._found: dict[str, list[Found]] = {}
+        self._changed: set[str] = set()
 
     @classmethod
     def of(cls, thing: Any) -> Namespace | None:
@@ -80,12 +82,14 @@ class Namespace:
             for index, text in enumerate(self._texts):
                 for name, found in _statements(text, index):
                     self._found.setdefault(name, []).append(found)
+                self._changed |= changed_in(text)
         return self._texts
 
     def _sources(self) -> Iterator[str]:
         cells = self.names.get("In")  # of IPython
         if isinstance(cells, list) and "get_ipython" in self.names:
             yield from _cells_in_memory(self.names["get_ipython"])  # first: these keep their place when run again
+            yield from ("".join(linecache.getlines(file)) for file in list(linecache.cache) if _is_scenario(file))
             yield from (cell for cell in cells if isinstance(cell, str))
             return
         files = [str(self.names.get("__file__", ""))]
@@ -108,6 +112,11 @@ class Namespace:
             if own is not None:
                 return own
         return candidates[-1] if candidates else None
+
+    def is_set_once(self, name: str) -> bool:
+        """Whether a variable has its value by one statement alone, which nothing outside of functions changes."""
+        self.texts()
+        return name not in self._changed and len({ast.dump(each.node) for each in self._found.get(name, [])}) == 1
 
     def imports(self, name: str) -> Iterator[tuple[str, str]]:
         """What statements import under a name, the last first: a module, and what of it, if it is not all."""
@@ -143,6 +152,10 @@ def _cells_in_memory(get_ipython: Any) -> list[str]:
     """The cells that tracebacks can show, also those that are not in the history, as when nbval runs them."""
     compiler = getattr(get_ipython(), "compile", None) if callable(get_ipython) else None
     return ["".join(linecache.getlines(file)) for file in list(getattr(compiler, "_filename_map", ()))]
+
+
+def _is_scenario(file: str) -> bool:
+    return file.startswith("<scenario ")
 
 
 def _statements(text: str, index: int) -> Iterator[tuple[str, Found]]:

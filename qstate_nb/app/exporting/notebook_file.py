@@ -40,6 +40,7 @@ def to_notebook(
         MissingPackageError: nbformat, nbclient or ipykernel is not installed.
         ScenarioError: the scenario can't be done again, something in it can't be written as Python, a cell fails or
             gives other outputs the second time, or the file can't be written. Nothing is written then.
+        NotFoundError: the app has no task of that name any more.
     """
     nbformat = needed("nbformat")
     target = files.target_of(path, ".ipynb")

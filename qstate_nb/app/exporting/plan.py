@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from qstate_nb.app.exporting.layout import Group, Item, Node, Text, names_in
-from qstate_nb.app.exporting.literals import Unwritable, text_of, written
+from qstate_nb.app.exporting.literals import Unwritable, is_plain_name, text_of, written
+from qstate_nb.app.exporting.repeatable import checked_steps, title
 from qstate_nb.app.exporting.sources import Sources
+from qstate_nb.app.exporting.states import state_class, taken_by
 from qstate_nb.app.inline import InlineApp
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.steps import CallRecord, Check, Step, Together, Write
 from qstate_nb.app.task import Task
 from qstate_nb.core.diff import is_same
-from qstate_nb.core.formats import counted, one_line, short
+from qstate_nb.core.formats import one_line, short
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
+from qstate_nb.core.state import StateBase
 from qstate_nb.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -71,28 +74,38 @@ class PlannedCheck(msgspec.Struct, frozen=True):
     text: str
 
 
+PlannedAct: TypeAlias = "tuple[PlannedCall, ...] | PlannedWrite"
+
+
 class PlannedStep(msgspec.Struct, frozen=True, eq=False):
     """A step.
 
     Args:
         number: its number.
         title: what it does, in one line.
-        acts: calls that run at once, or writes.
+        sequence: calls that run at once, writes, checks of State, and checks that are Python of the recording's own
+            place, in the order in which they were made.
         changed: bucket → field → value, of those that it changed, complete.
         removed: bucket → the fields that are not there any more.
         touched: bucket → the fields that it changed.
-        checks: what is checked after it.
-        others: the checks that are Python of the recording's own place.
     """
 
     number: int
     title: str
-    acts: tuple[tuple[PlannedCall, ...] | PlannedWrite, ...]
+    sequence: tuple[PlannedAct | PlannedCheck | Check, ...]
     changed: Mapping[StateKey, Mapping[str, Value]]
     removed: Mapping[StateKey, tuple[str, ...]]
     touched: Mapping[StateKey, tuple[str, ...]]
-    checks: tuple[PlannedCheck, ...]
-    others: tuple[Check, ...]
+
+    @property
+    def acts(self) -> list[PlannedAct]:
+        """What it does."""
+        return [each for each in self.sequence if isinstance(each, tuple | PlannedWrite)]
+
+    @property
+    def checks(self) -> list[PlannedCheck]:
+        """What it checks of State."""
+        return [each for each in self.sequence if isinstance(each, PlannedCheck)]
 
 
 class Plan:
@@ -105,11 +118,13 @@ class Plan:
         app: whose tasks they are.
         start: what is written before the first step.
         steps: the steps that were run.
+        classes: those whose declared defaults count, though no task of a step takes them.
         not_run: the titles of the others.
         sources: what they need.
 
     Raises:
         ScenarioError: it can't be done again, or something in it can't be written.
+        NotFoundError: the app has no task of that name any more.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -118,9 +133,11 @@ class Plan:
         steps = checked_steps(scenario)
         self.not_run = [title(step) for step in scenario.steps[len(steps) :]]
         self.sources = Sources(self.app.tasks)
-        for step in steps:
-            for call in step.calls:
-                self.sources.add_task(call.task)
+        tasks = [call.task for step in steps for call in step.calls]
+        for task in tasks:
+            self.sources.add_task(task)
+        self.classes: list[type[StateBase]] = []
+        self._has_defaults = {cls.state_name: True for cls in taken_by(tasks)}
         self.start = [self._start(key, fields) for key, fields in scenario.start.items() if fields]
         self._contents = {key: dict(fields) for key, fields in scenario.start.items()}
         self.steps = [self._planned(step) for step in steps]
@@ -139,22 +156,22 @@ class Plan:
         )
 
     def _planned(self, step: Step) -> PlannedStep:
-        acts: list[tuple[PlannedCall, ...] | PlannedWrite] = []
-        for act in step.acts:
-            if isinstance(act, Together):
-                acts.append(tuple(self._call(step, call) for call in act.calls))
+        sequence: list[PlannedAct | PlannedCheck | Check] = []
+        for each in step.sequence:
+            if isinstance(each, Together):
+                sequence.append(tuple(self._call(step, call) for call in each.calls))
+            elif isinstance(each, Write):
+                sequence += self._writes(step, each)
             else:
-                acts += self._writes(step, act)
+                sequence.append(each if each.key is None else self._check(each.key, each))
         changed, removed, touched = self._changes(step)
         return PlannedStep(
             step.number,
             title(step),
-            tuple(acts),
+            tuple(sequence),
             changed,
             removed,
             touched,
-            tuple(self._check(check) for check in step.checks if check.key is not None),
-            tuple(check for check in step.checks if check.key is None),
         )
 
     def _call(self, step: Step, call: CallRecord) -> PlannedCall:
@@ -163,7 +180,7 @@ class Plan:
         rest: dict[str, Any] = {}
         for name, value in call.kwargs.items():
             node = self._node(value, f"{where} argument {name!r}")
-            if name.isidentifier():
+            if is_plain_name(name):
                 items.append(Item(node, Text(name), "="))
             else:
                 rest[name] = node
@@ -197,16 +214,31 @@ class Plan:
         return changed, removed, touched
 
     def _complete(self, key: StateKey, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields, with declared defaults."""
+        """All fields, with the declared defaults that the export can know as well."""
         declared = self.app.registry.declared(key.name)
-        return {**({} if declared is None else declared.all_defaults()), **stored}
+        defaults = {} if declared is None else declared.all_defaults()
+        if key.name not in self._has_defaults:
+            self._has_defaults[key.name] = bool(defaults) and self._find_class(key.name)
+        return {**(defaults if self._has_defaults[key.name] else {}), **stored}
 
-    def _check(self, check: Check) -> PlannedCheck:
-        assert check.key is not None
+    def _find_class(self, name: str) -> bool:
+        """Need the class of a State that no task takes; tells whether it can be had."""
+        cls = state_class(self.app, name)
+        if cls is None or cls.declared is not self.app.registry.declared(name):
+            return False
+        try:
+            self.sources.add(cls, "a check")
+        except ScenarioError:
+            return False
+        self.classes.append(cls)
+        return True
+
+    def _check(self, key: StateKey, check: Check) -> PlannedCheck:
         fields: dict[str, Value | None] = {
             field: None if value is ABSENT else self._value(value) for field, value in check.fields.items()
         }
-        return PlannedCheck(check.key, fields, one_line(check.text))
+        self._complete(key, {})  # a default may be what is checked
+        return PlannedCheck(key, fields, one_line(check.text))
 
     def _node(self, value: Any, where: str, hint: str = "use plain data instead") -> Node:
         """The expression for what has to be written.
@@ -250,49 +282,9 @@ def is_any(value: Value | None) -> bool:
     return isinstance(value, Text) and value.text == "..."
 
 
-def title(step: Step) -> str:
-    """What a step does, in one line."""
-    first, *others = step.source.strip().splitlines() or [""]
-    return one_line(f"{first} …" if others else first)
-
-
-def checked_steps(scenario: Scenario) -> list[Step]:
-    """The steps that were run, if they can be done again.
-
-    Raises:
-        ScenarioError: they can't.
-    """
-    name = scenario.name
-    if getattr(scenario, "is_recording", False):
-        raise ScenarioError(f"scenario {name!r} is being recorded; end that first")
-    steps = [step for step in scenario.steps if step.status != "not run"]
-    if not steps:
-        raise ScenarioError(f"scenario {name!r} has no steps that were run")
-    for step in steps:
-        problems = [line for check in step.checks for line in check.problems]
-        where = f"scenario {name!r}, step {step.number}, {title(step)}:"
-        if step.status == "error" and not _is_of_a_task(step):
-            raise ScenarioError(f"{where} it ended with {step.outcome(200)}, which no task has raised; mend it first")
-        if problems:
-            raise ScenarioError(f"{where} {counted(len(problems), 'check')} failed ({problems[0]}); mend it first")
-        for call in step.calls:
-            _check_can_be_done_again(call, where)
-    return steps
-
-
-def _is_of_a_task(step: Step) -> bool:
-    ended = [call.result.exception for call in step.calls if call.result is not None]
-    return any(error is not None and error is step.error for error in ended)
-
-
-def _check_can_be_done_again(call: CallRecord, where: str) -> None:
-    result = call.result
-    if result is None:
-        raise ScenarioError(f"{where} {call} had not ended when the recording did; wait for it, and record again")
-    said = str(result.exception) if result.status == "cancel" else ""
-    own = re.escape(result.task_name)
-    if re.match(rf"{own} #\d+: ", said) or " took longer than timeout=" in said:
-        raise ScenarioError(f"{where} {call} was stopped from outside, which can't be done again")
+def is_of_result(check: Check) -> bool:
+    """Whether it checks how a call ended, which an export says of each call anyway."""
+    return check.text.startswith("expect_result(")
 
 
 def error_comparison(result: TaskResult, tasks: Mapping[str, Task]) -> str | None:

@@ -22,8 +22,10 @@ from qstate_nb.app.exporting.plan import (
     Value,
     error_comparison,
     is_any,
+    is_of_result,
 )
 from qstate_nb.app.inline import InlineApp
+from qstate_nb.app.steps import Check
 from qstate_nb.core.formats import one_line
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.errors import ScenarioError
@@ -44,6 +46,9 @@ def to_pytest(scenario: Scenario, path: str | os.PathLike[str], *, overwrite: bo
     that of what it uses. The module's first line says that it was written by this, and has digits that tell whether
     it was changed: such a file is replaced, any other one only with *overwrite*.
 
+    Values are compared by ``==``, to which True, 1 and 1.0 are the same; only a result or a checked field that is
+    True, False or None as a whole has to be that very one.
+
     Args:
         path: the file; pytest finds it if it is called ``test_….py``.
         overwrite: whether to replace any file.
@@ -54,6 +59,7 @@ def to_pytest(scenario: Scenario, path: str | os.PathLike[str], *, overwrite: bo
     Raises:
         ScenarioError: the scenario can't be done again, something in it can't be written as Python, or the file
             can't be written. Nothing is written then.
+        NotFoundError: the app has no task of that name any more.
     """
     target = files.target_of(path, ".py")
     if target.exists() and not overwrite and not is_ours(target):
@@ -135,27 +141,30 @@ class _Module:
         task = self._plan.task
         app = Text(self._sources.app_of(task)) if task is not None else call(InlineApp)
         start = [Item(_fields(write.fields), Text(text_of(str(write.key)))) for write in self._plan.start]
-        trial = call(self._sources.imports.use(self._trial_class), app, *([Group("{", start, "}")] if start else []))
+        state = [Group("{", start, "}")] if start else []
+        classes = [Name(cls) for cls in self._plan.classes]
+        named = {"classes": collection("[", classes, "]")} if classes else {}
+        trial = call(self._sources.imports.use(self._trial_class), app, *state, **named)
         return self._statement(f"{self._trial} = ", trial)
 
     def _statement(self, before: str, node: Node) -> Iterator[str]:
         yield from self._layout.statement(before, node, indent=4)
 
     def _step(self, step: PlannedStep) -> Iterator[str]:
-        for act in step.acts:
-            if isinstance(act, PlannedWrite):
-                yield from self._write(act)
-            elif len(act) == 1:
-                yield from self._call(act[0])
+        for each in step.sequence:
+            if isinstance(each, PlannedWrite):
+                yield from self._write(each)
+            elif isinstance(each, PlannedCheck):
+                yield from self._check(each)
+            elif isinstance(each, Check):
+                if each.text not in step.title and not (step.acts and is_of_result(each)):
+                    yield _comment(f"was checked: {one_line(each.text)}")
+            elif len(each) == 1:
+                yield from self._call(each[0])
             else:
-                yield from self._together(act)
+                yield from self._together(each)
         if step.acts or step.changed:
             yield from self._state(step)
-        for check in step.checks:
-            yield from self._check(check)
-        for other in step.others:
-            if other.text not in step.title and not (step.acts and other.text.startswith("expect_result(")):
-                yield _comment(f"was checked: {one_line(other.text)}")
 
     def _write(self, write: PlannedWrite) -> Iterator[str]:
         arguments = Text(text_of(str(write.key))), _fields(write.fields)

@@ -23,9 +23,9 @@ from qstate_nb.app.exporting.layout import Node, Text, call, names_in
 from qstate_nb.app.exporting.literals import Unwritable, text_of, written
 from qstate_nb.app.exporting.namespaces import Found, Namespace
 from qstate_nb.app.exporting.used import Used, used_in
+from qstate_nb.app.exporting.values import is_made_anew, is_still
 from qstate_nb.app.inline import InlineApp
 from qstate_nb.app.task import Task
-from qstate_nb.core.diff import is_same
 from qstate_nb.core.formats import printable, short
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.errors import ScenarioError
@@ -171,7 +171,7 @@ class Sources:
             registry = next((other for other, v in list(space.names.items()) if v is value._registry), "")
             made = self._app(value, registry)
             return Definition(name, place, made, _uses([registry] if registry else []))
-        content = self._made(value, found)
+        content = self._made(space, name, found)
         if content is None:
             raise ScenarioError(
                 f"{user} uses {name!r}, {short(value)}, which can't be carried into another file: {_why(value)}; "
@@ -211,7 +211,8 @@ class Sources:
             return False
         return self.imports.fix(name, Import(other.module, held_as))
 
-    def _made(self, value: Any, found: Found | None) -> str | Node | None:
+    def _made(self, space: Namespace, name: str, found: Found | None) -> str | Node | None:
+        value = space.names[name]
         if found is not None and isinstance(found.node, ast.Assign | ast.AnnAssign) and _awaits(found.node):
             found = None  # a module can't
         if type(value) is StateRegistry:
@@ -222,7 +223,10 @@ class Sources:
             node = written(value).node
         except Unwritable:
             return None if found is None else found.source
-        return found.source if found is not None and _is_still(found.node, value) else node
+        if found is None:
+            return node
+        is_as_made = space.is_set_once(name) and is_made_anew(found.node, space.names)  # a task may change it
+        return found.source if is_as_made or is_still(found.node, value) else node
 
     def _app(self, app: InlineApp, registry: str) -> Node:
         for cls in (InlineApp, StateRegistry):
@@ -264,17 +268,6 @@ def _is_of_ipython(name: str, value: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float | list | dict | tuple | set)
-
-
-def _is_still(node: ast.stmt, value: Any) -> bool:
-    """Whether a statement without names gives the variable the value that it has."""
-    expression = getattr(node, "value", None)
-    if not isinstance(expression, ast.expr) or used_in(ast.unparse(expression)).ever:
-        return False
-    if any(isinstance(part, ast.Call | ast.Await | ast.Attribute) for part in ast.walk(expression)):
-        return False
-    code = compile(ast.Expression(expression), "constant", "eval")
-    return is_same(eval(code, {"__builtins__": {}}), value)  # noqa: S307 - it has run before, and uses no names
 
 
 def _awaits(node: ast.stmt) -> bool:

@@ -41,7 +41,7 @@ def used_in(source: str) -> Used:
     )
     annotated = frozenset(name for text in _annotation_texts(tree) for name in _names_in_text(text))
     table = symtable.symtable(source, "source", "exec")
-    ever = frozenset(_globals(table, inside=True)) | annotated
+    ever = frozenset(_globals(table, inside=True)) | annotated | frozenset(_counted(table, tree))
     early = frozenset(_globals(table, inside=False)) | annotated
     bare = ast.unparse(ast.fix_missing_locations(_WithoutAnnotations().visit(tree)))
     at_once = frozenset(_globals(symtable.symtable(bare, "source", "exec"), inside=False))
@@ -58,6 +58,24 @@ def _globals(table: symtable.SymbolTable, *, inside: bool) -> Iterator[str]:
     for child in table.get_children():
         if inside or not _is_function(child):
             yield from _globals(child, inside=inside)
+
+
+def _counted(table: symtable.SymbolTable, tree: ast.AST) -> Iterator[str]:
+    """The global names that functions change by ``+=`` and the like, which to a symbol table is no use of them."""
+    changed = {node.target.id for node in ast.walk(tree) if _is_count(node)}  # type: ignore[attr-defined]
+    todo = table.get_children()
+    while todo:
+        child = todo.pop()
+        todo += child.get_children()
+        yield from (
+            name
+            for symbol in child.get_symbols()
+            if symbol.is_declared_global() and (name := symbol.get_name()) in changed
+        )
+
+
+def _is_count(node: ast.AST) -> bool:
+    return isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
 
 
 def _is_function(table: symtable.SymbolTable) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from qstate_nb.core.registry import StateRegistry
 from qstate_nb.notebook.panel.nested import is_nested, tree_html, type_text
 
 _WIDTH = 160
+_LONG = 60  # characters that may not fit into the two lines that are shown
+_STEADY = 1  # seconds that a tree stays as it is, to be read
 
 Field = tuple[StateKey, str]
 
@@ -64,7 +67,7 @@ class Row:
         kind: the type, as it is declared or else of the value, and how many items it has.
         by: who changed it, with which event.
         tree: what is in the value, in HTML, if it is unfolded.
-        is_nested: whether it can be unfolded.
+        can_unfold: whether there is something in it, or it is long.
         is_open: whether it is.
         is_last: whether the last event wrote it.
         is_default: whether it was never written, and has its declared default.
@@ -78,7 +81,7 @@ class Row:
     kind: str = ""
     by: str = ""
     tree: str = ""
-    is_nested: bool = False
+    can_unfold: bool = False
     is_open: bool = False
     is_last: bool = False
     is_default: bool = False
@@ -153,6 +156,7 @@ class Picture:
         last: the last change, on one line.
         message: what to say if there is nothing else.
         past: State of the past in HTML, in place of all else.
+        is_late: whether something of it is older than State, and is to be brought up to date soon.
     """
 
     sections: Sequence[Section] = ()
@@ -160,6 +164,23 @@ class Picture:
     last: str = ""
     message: str = ""
     past: str = ""
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """A value as it is shown.
+
+    Args:
+        text: on one line.
+        tree: what is in it, in HTML, if it is unfolded.
+        made: when that was made.
+    """
+
+    value: Any
+    text: str
+    tree: str = ""
+    made: float = 0
 
 
 class Rows:
@@ -167,13 +188,16 @@ class Rows:
 
     Attributes:
         unfolded: the fields whose values are.
+        is_late: whether a value that is unfolded is shown as it was a moment ago.
     """
 
-    def __init__(self, registry: StateRegistry) -> None:
+    def __init__(self, registry: StateRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
-        self._known: dict[Field, tuple[Any, str, str]] = {}
-        self._made: dict[Field, tuple[Any, str, str]] = {}
+        self._clock = clock
+        self._known: dict[Field, _Texts] = {}
+        self._made: dict[Field, _Texts] = {}
         self.unfolded: set[Field] = set()
+        self.is_late = False
         self._newest: int | None = None
 
     def begin(self, newest: Event | None) -> None:
@@ -184,6 +208,7 @@ class Rows:
         """
         self._known, self._made = self._made, {}
         self._newest = None if newest is None else newest.seq
+        self.is_late = False
 
     def of(self, key: StateKey, fields: dict[str, Any], names: Sequence[str]) -> list[Row]:
         """The rows of some fields of a bucket."""
@@ -195,30 +220,36 @@ class Rows:
         name = printable(field)
         if value is ABSENT:
             return Row(field, name, "deleted", is_gone=True)
-        text, tree = self._texts((key, field), value)
+        texts = self._made[key, field] = self._texts((key, field), value)
+        can_unfold = is_nested(value) or len(texts.text) > _LONG
         is_default = event is None and declared is not None and field in declared.defaults
         return Row(
             field,
             name,
-            text,
+            texts.text,
             kind=type_text(value, field, declared),
             by="default" if is_default else writer_text(event),
-            tree=tree,
-            is_nested=is_nested(value),
-            is_open=bool(tree),
+            tree=texts.tree,
+            can_unfold=can_unfold,
+            is_open=can_unfold and (key, field) in self.unfolded,
             is_last=event is not None and event.seq == self._newest,
             is_default=is_default,
-            is_by_reference=text.endswith(BY_REFERENCE),
+            is_by_reference=texts.text.endswith(BY_REFERENCE),
         )
 
-    def _texts(self, at: Field, value: Any) -> tuple[str, str]:
-        """A value as text and, if it is unfolded, as tree."""
-        known = self._known.get(at)
-        if known is None or known[0] is not value or known[1].endswith(BY_REFERENCE):
-            known = (value, short_marked(value, _WIDTH), "")
-        tree = (known[2] or tree_html(value)) if at in self.unfolded else ""
-        self._made[at] = (value, known[1], tree)
-        return known[1], tree
+    def _texts(self, at: Field, value: Any) -> _Texts:
+        known, is_unfolded = self._known.get(at), at in self.unfolded
+        if known is not None and known.value is not value and is_unfolded and self._is_read(known):
+            self.is_late = True
+            return known
+        if known is None or known.value is not value or known.text.endswith(BY_REFERENCE):
+            known = _Texts(value, short_marked(value, _WIDTH))
+        if not is_unfolded:
+            return _Texts(value, known.text)
+        return known if known.tree else _Texts(value, known.text, tree_html(value), self._clock())
+
+    def _is_read(self, shown: _Texts) -> bool:
+        return bool(shown.tree) and self._clock() - shown.made < _STEADY
 
 
 def writer_text(event: Event | None) -> str:

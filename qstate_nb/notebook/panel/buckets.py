@@ -7,7 +7,8 @@ is unfolded a page of its keys.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -42,6 +43,7 @@ class Buckets:
 
     Args:
         app: whose State it is.
+        clock: seconds, as `time.monotonic`.
 
     Attributes:
         moment: after which event State is shown; None for now.
@@ -49,7 +51,7 @@ class Buckets:
         pins: fields that stay in sight, as somebody is about to change them; None in place of a field is the bucket.
     """
 
-    def __init__(self, app: InlineApp) -> None:
+    def __init__(self, app: InlineApp, clock: Callable[[], float] = time.monotonic) -> None:
         self.moment: int | None = None
         self.edits = Edits(app)
         self.pins: frozenset[tuple[StateKey, str | None]] = frozenset()
@@ -57,7 +59,7 @@ class Buckets:
         self._lock = threading.RLock()
         self._index = Index(app.registry)
         self._search = Search(app.registry)
-        self._rows = Rows(app.registry)
+        self._rows = Rows(app.registry, clock)
         self._text = ""
         self._folds = self._usual_folds = Folds()
         self._open: set[Id] = set()  # as it was shown last
@@ -126,7 +128,8 @@ class Buckets:
                 return Picture(last=last, message=message)
             shown, page = self._page_of_groups(groups)
             self._rows.begin(newest)
-            return Picture(self._sections(shown), page, last)
+            sections = self._sections(shown)
+            return Picture(sections, page, last, is_late=self._rows.is_late)
 
     def _unfold_pinned(self) -> None:
         """What is edited is unfolded, and stays so afterwards."""

@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from qstate_nb.notebook.panel.parts import change
+from qstate_nb.core.formats import printable
+from qstate_nb.core.keys import StateKey
+from qstate_nb.notebook.panel.parts import change, problem_html
 from qstate_nb.notebook.panel.pool import Looks
-from qstate_nb.notebook.render import escape
+
+
+class Holder(Protocol):
+    """What an editor can be in: a row or a bucket."""
+
+    def hold(self, editor: Any | None) -> None:
+        """Take in an editor, or put it out."""
+
+    def focus(self) -> None:
+        """Give the button back the focus that the editor had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is edited.
+
+    Args:
+        key, field: the bucket, and which value; None for a new one.
+        text: the value before.
+        holder: the row or bucket that the editor is in.
+    """
+
+    key: StateKey
+    field: str | None
+    text: str
+    holder: Holder
+
+    @property
+    def title(self) -> str:
+        """What is edited, such as ``Signup.step``."""
+        return printable(f"{self.key}.{'…' if self.field is None else self.field}", 100)
 
 
 class Editor:
@@ -65,7 +98,7 @@ class Editor:
 
     def say(self, problem: str) -> None:
         """Say what is wrong."""
-        change(self._problem, "value", f'<div class="qstate-problem">{escape(problem)}</div>' if problem else "")
+        change(self._problem, "value", problem_html(problem) if problem else "")
         self._looks.show(self._problem, bool(problem))
 
     def _told(self, _: object, content: dict[str, Any], __: object) -> None:

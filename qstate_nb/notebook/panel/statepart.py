@@ -6,42 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from qstate_nb.core.formats import printable
 from qstate_nb.core.keys import StateKey
 from qstate_nb.errors import QStateError, StateError
 from qstate_nb.notebook.panel.bucketrows import BucketView, Picture, Row, Section
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.folds import Id
-from qstate_nb.notebook.panel.parts import change
-from qstate_nb.notebook.panel.pool import Looks, placed
-from qstate_nb.notebook.panel.stateeditor import Editor
-from qstate_nb.notebook.panel.staterows import Pin, RowBox, SectionBox, show_page
+from qstate_nb.notebook.panel.parts import change, problem_html
+from qstate_nb.notebook.panel.pool import Looks, mark, placed
+from qstate_nb.notebook.panel.stateeditor import Edit, Editor
+from qstate_nb.notebook.panel.staterows import Pin, RowBox, SectionBox
+from qstate_nb.notebook.panel.statetools import show_page
 from qstate_nb.notebook.render import escape
 
 _AT_ONCE = 1  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """What is edited.
-
-    Args:
-        key, field: the bucket, and which value; None for a new one.
-        text: the value before.
-        holder: the row or bucket that the editor is in.
-    """
-
-    key: StateKey
-    field: str | None
-    text: str
-    holder: RowBox | SectionBox
-
-    @property
-    def title(self) -> str:
-        return printable(f"{self.key}.{'…' if self.field is None else self.field}", 100)
+_DOUBLE_CLICK = 0.5  # seconds
 
 
 class StatePart:
@@ -50,6 +30,7 @@ class StatePart:
     Args:
         buckets: what is shown.
         redraw: asks for `draw`.
+        clock: seconds, as `time.monotonic`.
 
     Attributes:
         box: all of it.
@@ -59,18 +40,21 @@ class StatePart:
         self,
         buckets: Buckets,
         redraw: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._buckets = buckets
         self._redraw = redraw
+        self._clock = clock
         self._lock = threading.RLock()
         self._looks = looks = Looks()
         self._sections: list[SectionBox] = []
         self._rows: list[RowBox] = []  # that nobody uses
-        self._edit: _Edit | None = None
+        self._edit: Edit | None = None
         self._tried = ""  # the text that was there at first, or that could not be saved
-        self._entered: tuple[_Edit, float] | None = None  # where Enter was pressed, and until when its text can come
+        self._entered: tuple[Edit, float] | None = None  # where Enter was pressed, and until when its text can come
         self._asked: Pin | None = None
-        self._focus: Any = None
+        self._asked_at = 0.0
+        self._focus: Callable[[], object] | None = None  # when it is drawn
         self._editor = Editor(
             looks, on_save=self._on_save, on_cancel=self._on_cancel, on_enter=self._on_enter, on_text=self._on_text
         )
@@ -105,14 +89,17 @@ class StatePart:
             for widget in (self._search, self._undo, self._redo):
                 change(widget, "disabled", is_past)
             change(self._past, "value", picture.past)
+            mark(self.box, "qstate-past", is_past)
             for widget, is_shown in ((self._past, is_past), (self._last, not is_past), (self._list, not is_past)):
                 self._looks.show(widget, is_shown)
             show_page(self._looks, picture.page, self._page, self._back, self._next)
             if not is_past:
                 self._draw_now(picture)
             if self._focus is not None:
-                self._focus.focus()
+                self._focus()
                 self._focus = None
+        if picture.is_late:
+            self._redraw()  # again and again, but for a second
 
     def _draw_now(self, picture: Picture) -> None:
         change(self._last, "value", "".join(_quiet(text) for text in (picture.last, picture.message) if text))
@@ -168,8 +155,8 @@ class StatePart:
         self._redraw()
 
     def _say(self, text: str, *, is_problem: bool = False) -> None:
-        css = ' class="qstate-problem"' if is_problem else ""
-        change(self._message, "value", f"<div{css}>{escape(text)}</div>" if text else "")
+        said = problem_html(text) if is_problem else f'<div role="status">{escape(text)}</div>' if text else ""
+        change(self._message, "value", said)
 
     def _pin(self) -> None:
         edited = () if self._edit is None else ((self._edit.key, self._edit.field),)
@@ -209,10 +196,30 @@ class StatePart:
         self._ask((key, None), lambda: self._buckets.edits.clear(key))
 
     def _ask(self, what: Pin, act: Callable[[], str]) -> None:
-        if self._asked == what:
-            self._do(act)
-        else:
+        if self._asked != what:
+            self._asked_at = self._clock()
             self._do(lambda: None, asked=what)
+        elif self._clock() - self._asked_at >= _DOUBLE_CLICK:
+            self._do(lambda: self._delete(what, act))
+
+    def _delete(self, what: Pin, act: Callable[[], str]) -> str:
+        """Delete something, and go where the focus is not lost with it."""
+        key, field = what
+        box = self._section(key)
+        place = 0 if box is None else box.place(field)
+        done = act()
+        self._focus = lambda: self._focus_near(key, place)
+        return done
+
+    def _section(self, key: StateKey) -> SectionBox | None:
+        return next((box for box in self._sections if box.section is not None and box.section.id == key), None)
+
+    def _focus_near(self, key: StateKey, place: int) -> None:
+        box = self._section(key)
+        if box is None:
+            self._search.focus()
+        else:
+            box.focus_from(place)
 
     def edit(self, row: RowBox) -> None:
         """Edit a value in its row."""
@@ -238,11 +245,11 @@ class StatePart:
                     text = self._buckets.edits.begin_edit(key, field)
                 except QStateError as error:
                     problem = str(error)
-            self._edit = _Edit(key, field, text, holder)
+            self._edit = Edit(key, field, text, holder)
             self._tried = text
             self._editor.open(self._edit.title, text, problem, with_name=field is None)
             holder.hold(self._editor.box)
-            self._focus = self._editor
+            self._focus = self._editor.focus
             self._pin()
 
     def _shut(self) -> None:
@@ -250,7 +257,7 @@ class StatePart:
         with self._lock:
             if self._edit is not None:
                 self._edit.holder.hold(None)
-                self._focus = self._edit.holder
+                self._focus = self._edit.holder.focus
                 self._edit = None
                 self._pin()
 
@@ -264,7 +271,7 @@ class StatePart:
         if self._edit is not None:
             self._save(self._edit)
 
-    def _save(self, edit: _Edit) -> None:
+    def _save(self, edit: Edit) -> None:
         """Save what was typed, or say at the field what is wrong with it."""
         edits, text = self._buckets.edits, self._editor.value.value
         try:
@@ -294,12 +301,12 @@ class StatePart:
                 edit = replace(edit, field=field)
                 with suppress(QStateError):  # somebody else was quick to delete it
                     self._buckets.edits.begin_edit(edit.key, field)
-        self._entered = edit, time.monotonic() + _AT_ONCE
+        self._entered = edit, self._clock() + _AT_ONCE
 
     def _on_text(self) -> None:
         """A text has come: because of Enter, or as the field was left, which saves nothing."""
         entered, self._entered = self._entered, None
-        if entered is not None and time.monotonic() < entered[1]:
+        if entered is not None and self._clock() < entered[1]:
             self._save(entered[0])
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qstate_nb.core.keys import StateKey
-from qstate_nb.notebook.panel.bucketrows import BucketView, Page, Row, Section
+from qstate_nb.notebook.panel.bucketrows import BucketView, Row, Section
 from qstate_nb.notebook.panel.folds import Id
 from qstate_nb.notebook.panel.parts import change
 from qstate_nb.notebook.panel.pool import Looks, mark, placed
+from qstate_nb.notebook.panel.statetools import Tools
 from qstate_nb.notebook.render import escape
 
 Pin = tuple[StateKey, str | None]
@@ -98,7 +99,7 @@ class RowBox:
         change(self._value, "value", _value_html(row))
         change(self._about, "value", _about_html(row))
         mark(self.box, "qstate-marked", row.is_last)
-        self._looks.show(self._unfold, row.is_nested)
+        self._looks.show(self._unfold, row.can_unfold)
         change(self._unfold, "description", "▾ Fold" if row.is_open else "▸ Unfold")
         change(self._unfold, "tooltip", f"{'Fold' if row.is_open else 'Unfold'} the value of {name}")
         self._looks.show(self._edit, not row.is_gone)
@@ -117,6 +118,13 @@ class RowBox:
         """Give the button back the focus that the editor had."""
         self._edit.focus()
 
+    def focus_delete(self) -> bool:
+        """Give the focus to the button Delete; False if there is none."""
+        is_there = self._looks.is_shown(self.box) and self._looks.is_shown(self._delete)
+        if is_there:
+            self._delete.focus()
+        return is_there
+
 
 def _key_html(row: Row) -> str:
     sign = '<span class="qstate-sign">●</span> ' if row.is_last else ""
@@ -129,7 +137,7 @@ def _value_html(row: Row) -> str:
         return f'<span class="qstate-quiet">{escape(row.value)}</span>'
     if not row.is_open:
         return text
-    return f'<details open class="qstate-tree"><summary>{text}</summary>{row.tree}</details>'
+    return f'<div class="qstate-tree">{text}{row.tree}</div>'
 
 
 def _about_html(row: Row) -> str:
@@ -155,7 +163,7 @@ class SectionBox:
         self._add = looks.button("Add", "", lambda: actions.add(self), "qstate-small")
         self._clear = looks.button("Clear", "", self._on_clear, "qstate-small")
         self._head = looks.row([self._fold, self._info, self._add, self._clear], "qstate-bucket")
-        self._tools: _Tools | None = None
+        self._tools: Tools | None = None
         self._columns: Any = None
         self._list: Any = None
         self._editor: Any = None
@@ -185,7 +193,7 @@ class SectionBox:
             return
         self._show_head(section, asked)
         if self._tools is None and (section.page is not None or section.filter is not None):
-            self._tools = _Tools(self._looks, self)
+            self._tools = Tools(self._looks, self.filter, self.turn)
         if self._tools is not None:
             self._tools.show(section.id, section.filter, section.page)
         is_inside = isinstance(section, BucketView) and section.is_inside
@@ -247,6 +255,16 @@ class SectionBox:
         """Give the button back the focus that the editor had."""
         self._add.focus()
 
+    def place(self, field: str | None) -> int:
+        """In which place the row of a field is; behind the last one if there is none."""
+        shown = [None if row.at is None else row.at[1] for row in self.rows]
+        return shown.index(field) if field in shown else len(shown)
+
+    def focus_from(self, place: int) -> None:
+        """Give the focus to the first Delete from a place on or, if there is none, to the heading."""
+        if not any(row.focus_delete() for row in self.rows[place:]):
+            self._fold.focus()
+
     def turn(self, pages: int) -> None:
         """Turn the pages."""
         if self.section is not None:
@@ -264,43 +282,3 @@ def _info_html(section: Section) -> str:
     preview = section.preview if isinstance(section, BucketView) else ""
     quiet = f' <span class="qstate-code qstate-quiet">{escape(preview)}</span>' if preview else ""
     return f"<h4>{title}{section.count}</h4>{sign}{quiet}"
-
-
-class _Tools:
-    """What is needed where there is much: a text to look for, and pages."""
-
-    def __init__(self, looks: Looks, section: SectionBox) -> None:
-        self._looks = looks
-        self._what: Id | None = None
-        self._filter = looks.text("filter", "", self._typed)
-        self._section = section
-        self._page = looks.html(css="qstate-page")
-        self._back = looks.button("Previous", "", lambda: section.turn(-1), "qstate-small")
-        self._next = looks.button("Next", "", lambda: section.turn(1), "qstate-small")
-        self.box = looks.row([self._filter, self._page, self._back, self._next], "qstate-tools")
-
-    def _typed(self, text: str) -> None:
-        if self._what is not None:
-            self._section.filter(text)
-
-    def show(self, what: Id, text: str | None, page: Page | None) -> None:
-        """Show the text, and which page there is."""
-        self._looks.show(self.box, text is not None or page is not None)
-        if what != self._what:  # else it is as it was typed, or will be
-            self._what = None
-            change(self._filter, "value", text or "")
-            self._what = what
-        change(self._filter, "description", "filter keys" if isinstance(what, StateKey) else "filter scopes")
-        self._looks.show(self._filter, text is not None)
-        show_page(self._looks, page, self._page, self._back, self._next)
-
-
-def show_page(looks: Looks, page: Page | None, text: Any, back: Any, forth: Any) -> None:
-    """Say which page there is, and let one turn it."""
-    for widget in (text, back, forth):
-        looks.show(widget, page is not None)
-    if page is not None:
-        change(text, "value", f"<span>{escape(page.text)}</span>")
-        for button, name, is_there in ((back, "previous", page.has_previous), (forth, "next", page.has_next)):
-            change(button, "tooltip", f"Show the {name} {page.noun}")
-            change(button, "disabled", not is_there)

@@ -7,11 +7,15 @@ _BASE = """
   border: 1px solid var(--jp-border-color2, #ccc); border-radius: 3px; padding: 0.6em; overflow: visible; }
 .qstate-panel .qstate-head { justify-content: space-between; align-items: center; }
 .qstate-panel h2 { font-size: 1.2em; font-weight: 600; margin: 0; }
-.qstate-panel .qstate-main { flex-flow: row wrap; align-items: stretch; gap: 0.8em; }
+.qstate-panel .qstate-main { flex-flow: row wrap; align-items: stretch; gap: 0.8em; overflow: visible;
+  container: qstate-main / inline-size; }
 .qstate-panel .qstate-main > * { max-height: 36em; overflow: auto; padding-bottom: 0.3em; }
 .qstate-panel .qstate-main > * > * { flex-shrink: 0; }
 .qstate-panel .qstate-main > .qstate-tasks { flex: 1 1 17em; width: auto; }
 .qstate-panel .qstate-main > .qstate-state { flex: 4 1 33em; width: auto; }
+@container qstate-main (width < 50.8em) {  /* where State comes below the tasks */
+  .qstate-panel .qstate-main > * { max-height: none; overflow: visible; }
+}
 .qstate-panel h3 { font-size: 1.1em; font-weight: 600; margin: 0 0 0.3em 0; }
 .qstate-panel h4 { font-size: 1em; font-weight: 600; margin: 0.2em 0; }
 .qstate-panel code, .qstate-panel .qstate-code { font-family: var(--jp-code-font-family, monospace);
@@ -135,10 +139,14 @@ _STATE = """
 .qstate-state .qstate-small { height: auto; min-height: 1.9em; line-height: 1.4; padding: 0.15em 0.6em;
   flex: 0 0 auto; }
 .qstate-state .qstate-row, .qstate-state .qstate-columns { display: grid; align-items: start; column-gap: 0.8em;
-  grid-template-columns: minmax(0, 15%) minmax(0, 1fr) minmax(0, 27%) 10.5em; }
+  grid-template-columns: minmax(0, 15%) minmax(0, 1fr) minmax(0, 25%) 13.5em; }
 .qstate-state .qstate-columns { padding-left: 0.5em; font-weight: 600; color: var(--jp-ui-font-color1, #444); }
 .qstate-state .qstate-row { border-top: 1px solid var(--jp-border-color3, #e8e8e8); padding: 1px 0 1px 0.5em;
-  overflow: visible; }
+  margin: 0; overflow: visible; }
+.qstate-state .qstate-row > .widget-html { margin: 0.2em 0; }
+.qstate-state .qstate-value .qstate-code { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
+  overflow: hidden; }
+.qstate-state .qstate-tree > .qstate-code { display: block; }
 .qstate-state .qstate-about { display: grid; grid-template-columns: 1fr 2fr; column-gap: 0.8em;
   overflow-wrap: anywhere; }
 .qstate-state .qstate-columns > .qstate-about { margin: 0; }
@@ -159,19 +167,26 @@ _STATE = """
 .qstate-state .qstate-editing > .qstate-actions { display: none; }
 .qstate-state .qstate-line { flex-flow: row wrap; align-items: center; gap: 0 0.4em; }
 .qstate-state .qstate-line > .widget-text { flex: 1 1 12em; }
-@container (max-width: 38em) {
+.qstate-past { box-shadow: inset 0 0 0 3px var(--jp-warn-color0, #b35900); }
+.qstate-panel .qstate-main > .qstate-past { padding: 3px 0.6em 0.6em 0.6em; }
+.qstate-state .qstate-notice { position: sticky; top: 0; z-index: 1; background: var(--jp-layout-color0, #fff); }
+@container (max-width: 50em) {
   .qstate-state .qstate-row { grid-template-columns: minmax(0, 20%) minmax(0, 1fr) auto; }
   .qstate-state .qstate-editing { grid-template-columns: minmax(0, 20%) minmax(0, 1fr); }
   .qstate-state .qstate-key, .qstate-state .qstate-actions { grid-row: 1 / span 2; }
-  .qstate-state .qstate-about-cell { grid-column: 2; grid-row: 2; color: var(--jp-ui-font-color1, #444); }
+  .qstate-state .qstate-row > .qstate-value { margin-bottom: 0; }
+  .qstate-state .qstate-row > .qstate-about-cell { grid-column: 2; grid-row: 2; margin-top: 0; font-size: 0.92em;
+    color: var(--jp-ui-font-color1, #444); }
+  .qstate-state .qstate-about { display: block; }
+  .qstate-state .qstate-about > span + span:not(:empty)::before { content: " \\00b7  by "; }
   .qstate-state .qstate-columns { display: none; }
-  .qstate-state .qstate-row .qstate-label { position: static; clip-path: none; width: auto; height: auto; }
 }
-@container (max-width: 28em) {
-  .qstate-state .qstate-row, .qstate-state .qstate-editing { grid-template-columns: minmax(0, 1fr); }
-  .qstate-state .qstate-row > * { grid-column: 1; grid-row: auto; }
-  .qstate-state .qstate-about { grid-template-columns: minmax(0, 1fr); }
-  .qstate-state .qstate-actions { justify-content: flex-start; flex-flow: row wrap; }
+@container (max-width: 34em) {
+  .qstate-state .qstate-row { grid-template-columns: minmax(4em, 1fr) auto; }
+  .qstate-state .qstate-editing { grid-template-columns: minmax(0, 1fr); }
+  .qstate-state .qstate-key, .qstate-state .qstate-actions { grid-row: 1; }
+  .qstate-state .qstate-row > .qstate-value { grid-column: 1 / -1; grid-row: 2; margin-top: 0; }
+  .qstate-state .qstate-row > .qstate-about-cell { grid-column: 1 / -1; grid-row: 3; }
 }
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.cells import FakeNotebook
 
-from qstate_nb.app.exporting.cells import Cells, state_class
+from qstate_nb.app.exporting.cells import Cells
 from qstate_nb.app.exporting.plan import Plan
 from qstate_nb.app.scenario import Scenario
 from qstate_nb.app.script import run_script
@@ -84,12 +84,42 @@ def test_checks_of_the_recording_take_the_place_of_others(shop: Any) -> None:
         await reset()""")
 
 
+def test_what_a_step_without_a_check_has_changed_is_expected_too(shop: Any) -> None:
+    source = "await begin()\nassert True\nawait note('x')\nexpect(Audit, log=...)\nawait say(7, 'ho')"
+
+    assert body(scripted(shop, source)) == textwrap.dedent("""\
+        await begin()
+        expect(Signup, step=1, prompt="Enter your phone number", plan=Plan.FREE)
+        # was checked: assert True
+        await note("x")
+        expect(Audit, log=...)
+        await say(7, "ho")
+        expect("Chat[7]", texts=["ho"])""")
+
+
+def test_checks_in_a_loop_stay_between_its_calls(shop: Any) -> None:
+    source = "for text in 'ab':\n    expect_result(await say_loud(text), text.upper())\n    await say_loud('c')"
+
+    assert body(scripted(shop, source)) == textwrap.dedent("""\
+        expect_result(say_loud("a"), "A")
+        await say_loud("c")
+        expect_result(say_loud("b"), "B")
+        await say_loud("c")""")
+    source = "for n in (1, 2):\n    await app.state(Signup).set('step', n)\n    expect(Signup, step=n)"
+    assert body(scripted(shop, source)) == textwrap.dedent("""\
+        await app.state(Signup).set("step", 1)
+        expect(Signup, step=1)
+        await app.state(Signup).set("step", 2)
+        expect(Signup, step=2)""")
+
+
 def test_an_expected_result_stays_one(shop: Any) -> None:
     source = "expect_result(say_loud('a'), 'A')\nexpect_result(odd())\nexpect_result(confirm(''), raises=ValueError)"
 
     assert body(scripted(shop, source)) == textwrap.dedent("""\
         expect_result(say_loud("a"), "A")
         await odd()
+        expect(Audit, thing=..., plain=1)
         expect_result(confirm(""), raises=WrongCode)""")
 
 
@@ -203,11 +233,3 @@ def test_the_title_is_no_markup(shop: Any) -> None:
 
     assert cells.title.splitlines()[0] == r"# \<b\>\*a\* \# b"
     assert cells.scenario.splitlines()[0] == '%%qstate scenario "<b>*a* # b" --fresh'
-
-
-def test_classes_of_state_are_found_by_name(shop: Any) -> None:
-    shop.app.state(shop.Unused)
-
-    assert state_class(shop.app, "Chat") is shop.Chat
-    assert state_class(shop.app, "Unused") is shop.Unused
-    assert state_class(shop.app, "None") is None

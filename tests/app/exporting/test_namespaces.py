@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from support.cells import FakeNotebook
 
 from qstate_nb.app.exporting.namespaces import Namespace
+from qstate_nb.app.script import run_script
 
 
 def source(notebook: FakeNotebook, name: str) -> str | None:
@@ -78,6 +80,17 @@ def test_cells_that_are_no_python_are_skipped(notebook: FakeNotebook) -> None:
 
     assert source(notebook, "x") == "x = 1"
     assert source(notebook, "unknown") is None
+
+
+def test_what_a_scenario_defined_has_its_source(notebook: FakeNotebook) -> None:
+    notebook.run("from qstate_nb import InlineApp, StateRegistry\napp = InlineApp(registry=StateRegistry())")
+    cell = "class Defined:\n    pass\nlimit = 7\nlater = lambda: 8"
+    asyncio.run(run_script(notebook["app"], "defines", cell, notebook.names))
+    notebook.run("later = lambda: 9")
+
+    assert source(notebook, "Defined") == "class Defined:\n    pass"
+    assert source(notebook, "limit") == "limit = 7"
+    assert source(notebook, "later") == "later = lambda: 9"
 
 
 def test_imports_are_found_also_in_blocks(notebook: FakeNotebook) -> None:

@@ -183,6 +183,20 @@ def only_writes(shop: Any) -> Scenario:
     return Scenario(shop.app, "only writes", start={}, steps=[Step(1, "set", acts=(write,), after=after)])
 
 
+def in_a_loop(shop: Any) -> Scenario:
+    body = ["await app.state(Signup).set('step', n)", "expect(Signup, step=n)", "await anything(**{'class': n})"]
+    source = "\n    ".join(["for n in (1, 2):", *body])
+    return scripted(shop.app, "in a loop", source, vars(shop))
+
+
+def declared(shop: Any) -> Scenario:
+    shop.app.state(shop.Settings).set("level", 3)
+    source = (
+        "expect(Settings, name='')\nreset()\napp.state(Settings).set('level', 2)\napp.state(Settings).set('level', 1)"
+    )
+    return scripted(shop.app, "declared", source, vars(shop))
+
+
 def in_a_notebook(notebook: FakeNotebook) -> Scenario:
     notebook.run(*NOTEBOOK)
     source = "await add('a')\nexpect_result(add(''), raises=ValueError)\nexpect_result(add('b'), 2)"
@@ -194,6 +208,8 @@ EXPORTS: dict[str, Callable[[Any], Scenario]] = {
     "odd": odd,
     "stopped": stopped,
     "only_writes": only_writes,
+    "in_a_loop": in_a_loop,
+    "declared": declared,
 }
 
 

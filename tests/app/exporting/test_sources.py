@@ -189,6 +189,64 @@ def test_constants_have_their_value_of_now(notebook: FakeNotebook) -> None:
     assert text.index("def handle") < text.index("HANDLERS =")
 
 
+def test_what_tasks_change_is_as_it_was_before_them(notebook: FakeNotebook) -> None:
+    notebook.run(
+        START,
+        """
+        import collections
+        tries = {}
+        seen: set[str] = set()
+        total = 2 * 3
+        counts = collections.Counter(a=1)
+        by_name = collections.defaultdict(list)
+        def made(): return {}
+        built = made()
+        @app.task
+        def step1():
+            global total
+            tries["ann"] = built["ann"] = 1
+            seen.add("ann")
+            counts["a"] += 1
+            by_name["ann"].append(1)
+            total += 1
+        """,
+        "step1.function()",
+        "tries\nlen(seen), counts.most_common()",
+    )
+
+    lines = carried(notebook, "step1").splitlines()
+    for line in (
+        "tries = {}",
+        "seen: set[str] = set()",
+        "total = 2 * 3",
+        "counts = collections.Counter(a=1)",
+        "by_name = collections.defaultdict(list)",
+        'built = {"ann": 1}',
+    ):
+        assert line in lines
+
+
+def test_what_cells_change_has_its_value_of_now(notebook: FakeNotebook) -> None:
+    notebook.run(
+        START,
+        "numbers = [1]\nlimit = 1\nlevel = 1\nkinds = {'a': 1, 'b': 2}",
+        "numbers.append(2)\nlimit = 2\nif True:\n    level += 1\ndel kinds['a']",
+        """
+        @app.task
+        def step1():
+            global limit
+            numbers.append(3)
+            limit += 1
+            return level, kinds
+        """,
+        "step1.function()",
+    )
+
+    lines = carried(notebook, "step1").splitlines()
+    for line in ("numbers = [1, 2, 3]", "limit = 3", "level = 2", 'kinds = {"b": 2}'):
+        assert line in lines
+
+
 def test_what_is_no_literal_is_made_again_as_it_was(notebook: FakeNotebook) -> None:
     notebook.run(
         START,

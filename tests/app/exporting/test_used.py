@@ -64,3 +64,9 @@ def test_what_is_needed_at_once(source: str, at_once: set[str], later: set[str])
 
 def test_texts_are_found() -> None:
     assert used("def f():\n    'doc'\n    return app.run('other')").texts == {"doc", "other"}
+
+
+def test_a_global_that_a_function_counts_in_is_used() -> None:
+    source = "def f():\n    global total, unused\n    total += 1\n    own = 1\n    own += 1\n    unused = 1"
+
+    assert used_in(source).ever == ("total",)

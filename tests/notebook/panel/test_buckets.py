@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ SIGNUP = StateKey("Signup")
 
 @pytest.fixture
 def buckets(app: InlineApp) -> Buckets:
-    return Buckets(app)
+    return Buckets(app, clock=itertools.count().__next__)
 
 
 def lines(picture: Picture) -> list[str]:
@@ -90,7 +91,7 @@ def test_a_row_tells_the_value_its_type_and_who_changed_it(app: InlineApp, bucke
     app.run("step1")
     first, second, third = bucket(buckets).rows
     assert first == Row("step", "step", "2", "int", "step1 #1, event 2", is_last=True)
-    assert second == Row("tags", "tags", "['a', 'b']", "list of 2", "user, event 1", is_nested=True)
+    assert second == Row("tags", "tags", "['a', 'b']", "list of 2", "user, event 1", can_unfold=True)
     assert third == Row("it", "it", "<object object> (by reference)", "object", "user, event 1", is_by_reference=True)
     assert buckets.picture().last == "last change: event 2, set Signup.step: 1 → 2 by step1 #1"
 
@@ -195,7 +196,7 @@ def test_a_nested_value_unfolds_and_folds_again(app: InlineApp, buckets: Buckets
         x: int
 
     app.state(Signup).update(cart={"apples": [1, 2]}, where=Point(1), n=1, empty=[])
-    assert [each.is_nested for each in bucket(buckets).rows] == [True, True, False, False]
+    assert [each.can_unfold for each in bucket(buckets).rows] == [True, True, False, False]
     assert row(buckets, "cart").tree == ""
     buckets.unfold(SIGNUP, "cart")
     found = row(buckets, "cart")

@@ -217,9 +217,10 @@ def test_scopes_unfold_and_states_have_pages(app: InlineApp, screen: Screen) -> 
     assert "n\n49" in screen.text()
     screen.type(screen.part, "17", "filter scopes")
     assert "▸ Chat[17]" in screen.text()
-    assert "Chat[49]" not in screen.text()
+    assert "▾ Chat[49]" not in screen.text()
     screen.type(screen.part, "S24", "search State")
-    assert "Chat" not in screen.text()
+    assert "▸ Chat" not in screen.text()
+    assert "▾ Chat" not in screen.text()
     assert "▾ S24" in screen.text()
     screen.type(screen.part, "", "search State")
     assert "States 1–20 of 26" in screen.text()  # noqa: RUF001
@@ -265,14 +266,16 @@ def test_an_unfolded_value_that_keeps_changing_can_be_read(app: InlineApp, scree
     assert "[3]0: 3\n" in screen.text()  # a change after a while shows at once
 
 
-def test_a_long_value_is_all_in_its_tooltip(app: InlineApp, screen: Screen) -> None:
-    app.state(Signup).update(long="\ud800" + "x" * 100, short=1, nested=[HOSTILE * 2])
+def test_a_long_text_unfolds_as_well(app: InlineApp, screen: Screen) -> None:
+    """It has two lines until then."""
+    app.state(Signup).update(long="x" * 100, short="x" * 50)
     screen.draw()
-    assert screen.row("long")._value.tooltip == repr("\ud800" + "x" * 100)
-    assert screen.row("short")._value.tooltip is None
-    assert HOSTILE.split(">")[0] in screen.row("nested")._value.tooltip
-    screen.click(screen.row("nested"), "▸ Unfold")
-    assert screen.row("nested")._value.tooltip is None
+    assert "Unfold" not in screen.text(screen.row("short").box)
+    assert "qstate-tree" not in screen.row("long")._value.value
+    screen.click(screen.row("long"), "▸ Unfold")
+    assert screen.row("long")._value.value.startswith('<div class="qstate-tree"><span class="qstate-code">&#x27;xxx')
+    screen.click(screen.row("long"), "▾ Fold")
+    assert "qstate-tree" not in screen.row("long")._value.value
 
 
 # --- editing
@@ -531,7 +534,7 @@ def test_after_a_delete_the_focus_is_on_the_next_one(
     app: InlineApp, screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     focused: list[Any] = []
-    monkeypatch.setattr(widgets.DOMWidget, "focus", focused.append)
+    monkeypatch.setattr(widgets.DOMWidget, "focus", lambda widget: focused.append(widget))
 
     def after(box: Any, name: str, question: str) -> Any:
         screen.click(box, name)

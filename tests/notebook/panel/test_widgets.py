@@ -215,7 +215,7 @@ def test_a_burst_sends_few_messages_and_ends_on_the_last_values(
     for n in range(20_000):
         state.set("step", n)
     sent = front_end.sent
-    soon(lambda: f"event 20001, set step: {n - 1} → {n}" in seen(panel._state.box))
+    soon(lambda: f"event 20001, set Signup.step: {n - 1} → {n}" in seen(panel._state.box))
     assert sent < 5_000
 
 
