@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -198,26 +200,26 @@ def other_pythons() -> list[Path]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("python", other_pythons(), ids=lambda path: path.name)
-def test_unit_tests_pass_on_other_pythons(python: Path, tmp_path: Path) -> None:
-    environment = make_environment(python, tmp_path / "venv")
+def unit_tests(python: Path, folder: Path) -> str:
+    """Run the unit tests on another Python, in an environment of its own; what is printed."""
+    environment = make_environment(python, folder)
     check(environment, "-m", "pip", "install", "-q", ROOT, "hypothesis", "pytest", "pytest-timeout")
+    races = (f"tests/races/test_{name}.py" for name in ("behaviour", "primitives", "time"))
+    options = ("-q", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib")
+    return check(environment, "-m", "pytest", *options, "tests/core", "tests/app", "tests/notebook", *races)
 
-    shown = check(
-        environment,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-        "--import-mode=importlib",
-        "tests/core",
-        "tests/app",
-        "tests/notebook",
-        *(f"tests/races/test_{name}.py" for name in ("behaviour", "primitives", "time")),
-    )
+
+@pytest.fixture(scope="module")
+def on_other_pythons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future[str]]]:
+    """The unit tests on all of them, at the same time."""
+    with ThreadPoolExecutor() as pool:
+        pythons = other_pythons()
+        yield {python: pool.submit(unit_tests, python, tmp_path_factory.mktemp("venv")) for python in pythons}
+
+
+@pytest.mark.parametrize("python", other_pythons(), ids=lambda path: path.name)
+def test_unit_tests_pass_on_other_pythons(python: Path, on_other_pythons: dict[Path, Future[str]]) -> None:
+    shown = on_other_pythons[python].result()
 
     assert " passed" in shown
     assert "skipped" not in shown
