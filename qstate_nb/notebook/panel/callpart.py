@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qstate_nb.app import Call
-from qstate_nb.notebook.panel.callmodel import ROWS, Calls, CallView, Listed
+from qstate_nb.notebook.panel.callmodel import Calls, CallView, Listed
 from qstate_nb.notebook.panel.parts import button, change
 from qstate_nb.notebook.render import escape
 
@@ -50,7 +50,8 @@ class CallList:
         self._text.observe(lambda change: self._do(lambda: calls.choose(text=change["new"])), "value")
         self._stop_all = self._button("Stop all", "stop", "Stop every call that runs or waits", calls.stop_all)
         self._none = widgets.HTML()
-        self.rows = [CallRow(self._stop) for _ in range(ROWS)]
+        self.rows: list[CallRow] = []  # made when there are so many calls: each is some 25 messages
+        self._list = widgets.VBox()
         self._back = self._button("Previous", "chevron-left", "Calls of the page before", lambda: calls.turn(-1))
         self._on = self._button("Next", "chevron-right", "Calls of the page after", lambda: calls.turn(1))
         self._where = widgets.HTML()
@@ -59,7 +60,7 @@ class CallList:
             [
                 widgets.HBox([widgets.HTML("<h3>Calls</h3>"), self._kind, self._text, self._stop_all], layout=_WRAP),
                 self._none,
-                widgets.VBox([row.box for row in self.rows]),
+                self._list,
                 widgets.HBox([self._back, self._on, self._where, self._more], layout=_WRAP),
             ]
         ).add_class("qstate-calls")
@@ -95,10 +96,18 @@ class CallList:
     def _draw_rows(self, listed: Listed) -> None:
         """A call keeps the widgets that show it while it moves: so what was unfolded stays so."""
         at = {row.call: row for row in self.rows if row.call is not None and row.call in listed.rows}
-        free = iter([row for row in self.rows if row not in at.values()])
-        for place, call in enumerate(listed.rows):
-            row = at[call] if call in at else next(free)
-            row.show(call, None if call is None else self.calls.view(call), place)
+        free = [row for row in self.rows if row not in at.values()]
+        shown = {place: call for place, call in enumerate(listed.rows) if call is not None}
+        more = [CallRow(self._stop) for _ in range(len(shown) - len(self.rows))]
+        if more:
+            self.rows += more
+            self._list.children = [row.box for row in self.rows]
+        unused = iter([*free, *more])
+        for place, call in shown.items():
+            row = at[call] if call in at else next(unused)
+            row.show(call, self.calls.view(call), place)
+        for row in unused:
+            row.show(None, None, 0)
 
 
 class CallRow:
