@@ -21,6 +21,8 @@ from qstate_nb import AsyncState, InlineApp, State, StateRegistry
 if "app" in globals():
     for call in app.calls:
         call.cancel()
+    while not all(call.done for call in app.calls):
+        await asyncio.sleep(0.01)
 
 app = InlineApp("signup", registry=StateRegistry())
 
