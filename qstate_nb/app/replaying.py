@@ -15,7 +15,7 @@ from qstate_nb.app.recording import as_given
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.runner import perform
 from qstate_nb.app.steps import Act, CallRecord, Check, Step, Write, outcome_text
-from qstate_nb.core.diff import Diff, Difference, arrow, diff, is_same
+from qstate_nb.core.diff import Diff, Difference, arrow, is_same
 from qstate_nb.core.formats import counted, message, short, stable
 from qstate_nb.core.journal import ABSENT, Contents
 from qstate_nb.core.keys import StateKey
@@ -152,7 +152,7 @@ async def perform_step(app: InlineApp, step: Step) -> Replayed:
         except QStateError as error:  # of a write, or a check: the State's fields are other ones by now
             different.append(f"{each.text if isinstance(each, Check) else each}: {message(error)}")
     after = registry.at()
-    change = diff(before.complete(), after.complete())
+    change = before.changes_to(after)
     for call, result in zip(step.calls, results, strict=False):
         different += _compared(call, result)
     different += _changes(step, after.complete(), change)

@@ -20,7 +20,6 @@ from qstate_nb.app.inline import InlineApp
 from qstate_nb.app.recording import Noted, Recording
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.steps import Check, Step, Together
-from qstate_nb.core.diff import diff
 from qstate_nb.core.formats import counted, short
 from qstate_nb.core.history import Snapshot
 from qstate_nb.core.journal import Contents
@@ -180,10 +179,8 @@ class Scenario:
     def _add(self, source: str, after: Snapshot, **more: Any) -> None:
         with self._lock:
             assert self._before is not None
-            change = diff(self._before.complete(), after.complete())
-            changed = {each.state: after.contents.get(each.state, {}) for each in change}
-            self._before = after
-            self.steps.append(Step(len(self.steps) + 1, source, change=change, after=changed, **more))
+            before, self._before = self._before, after
+            self.steps.append(Step.between(before, after, len(self.steps) + 1, source, **more))
 
     def expect(self, state: StateLike, values: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
         """Check some fields of a State; how it went is a step, and the block's end raises if it was not met.

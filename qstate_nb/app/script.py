@@ -28,9 +28,8 @@ from qstate_nb.app.recording import Noted, Recording
 from qstate_nb.app.result import TaskResult
 from qstate_nb.app.scenario import Pending, Scenario, ended, lost, spanning
 from qstate_nb.app.steps import Act, Check, Step, StepStatus, Together
-from qstate_nb.core.diff import diff
 from qstate_nb.core.formats import counted, short
-from qstate_nb.core.journal import ABSENT, Actor, current_actor
+from qstate_nb.core.journal import ABSENT, Actor, Contents, current_actor
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import StateBase
 from qstate_nb.core.timetravel import StateLike
@@ -96,7 +95,7 @@ async def run_script(
     Raises:
         ScenarioError: *source* is no Python, or has no statements.
     """
-    script = _Script(app, name, source, source if typed is None else typed)
+    script = _Script(name, source, source if typed is None else typed)
     real = app.registry
     seq, running = real.seq, {*real.running()}
     with ExitStack() as stack:
@@ -159,7 +158,7 @@ def _on_fresh_state(app: InlineApp, namespace: Namespace) -> Iterator[InlineApp]
 class _Script:
     """Statements, and what running them has come to."""
 
-    def __init__(self, app: InlineApp, name: str, source: str, typed: str) -> None:
+    def __init__(self, name: str, source: str, typed: str) -> None:
         self.name = name
         self.file = f"<scenario {name} {next(_files)}>"
         try:
@@ -173,7 +172,7 @@ class _Script:
         self._statements = [(node, _text_of(node, source, typed)) for node in tree.body]
         # so that tracebacks, and inspect.getsource, find the lines
         linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
-        self.start = app.registry.at().contents
+        self.start: Contents = {}
         self._acts: list[Act] = []
         self._checks: list[Check] = []
         self._pending: list[Pending] = []
@@ -225,20 +224,18 @@ class _Script:
                 self._note_check(pending.missed())
         self.unrepeatable = self.unrepeatable or spanning(self.name, self._recording.open_calls, number)
         self._recording.settle()
-        after = registry.at()
-        change = diff(before.complete(), after.complete())
         status: StepStatus = "error" if error else "passed" if all(c.passed for c in self._checks) else "failed"
-        return Step(
+        return Step.between(
+            before,
+            registry.at(),
             number,
             text,
-            status,
-            tuple(self._acts),
-            tuple(self._checks),
-            returned,
-            error,
-            printer.text,
-            change,
-            {each.state: after.contents.get(each.state, {}) for each in change},
+            status=status,
+            acts=tuple(self._acts),
+            checks=tuple(self._checks),
+            returned=returned,
+            error=error,
+            output=printer.text,
         )
 
     async def _run(self, node: ast.stmt, namespace: Namespace) -> Any:
@@ -374,11 +371,15 @@ def _text_of(node: ast.stmt, source: str, typed: str) -> str:
     run = ast.get_source_segment(source, node) or ""
     if first < node.lineno:
         run = "\n".join(source.split("\n")[first - 1 : node.end_lineno])
-    lines = re.sub(r"^(\s*\n)+", "", typed).rstrip("\n").split("\n")  # as IPython takes blank lines away
-    if run in typed or len(lines) != len(re.sub(r"^(\s*\n)+", "", source).rstrip("\n").split("\n")):
+    lines, run_lines = _without_first_blanks(typed), _without_first_blanks(source)  # IPython takes them away
+    if run in typed or len(lines) != len(run_lines):
         return run
-    skipped = len(source.split("\n")) - len(re.sub(r"^(\s*\n)+", "", source).split("\n"))
+    skipped = len(source.rstrip("\n").split("\n")) - len(run_lines)
     return "\n".join(lines[first - 1 - skipped : (node.end_lineno or first) - skipped])
+
+
+def _without_first_blanks(text: str) -> list[str]:
+    return re.sub(r"^(\s*\n)+", "", text.rstrip("\n")).split("\n")
 
 
 def _calls(node: ast.Call, *names: str) -> bool:

@@ -11,6 +11,7 @@ from qstate_nb.app.result import TaskResult
 from qstate_nb.app.task import Task
 from qstate_nb.core.diff import Diff
 from qstate_nb.core.formats import message, printable, short
+from qstate_nb.core.history import Snapshot
 from qstate_nb.core.journal import ABSENT, Contents
 from qstate_nb.core.keys import StateKey
 
@@ -141,6 +142,13 @@ class Step(msgspec.Struct, frozen=True, eq=False):
     output: str = ""
     change: Diff = Diff(())
     after: Contents = {}
+
+    @classmethod
+    def between(cls, before: Snapshot, after: Snapshot, number: int, source: str, **more: Any) -> Step:
+        """A step before and after which State was so."""
+        change = before.changes_to(after)
+        changed = {each.state: after.contents.get(each.state, {}) for each in change}
+        return cls(number, source, change=change, after=changed, **more)
 
     @property
     def calls(self) -> list[CallRecord]:

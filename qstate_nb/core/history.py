@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, overload
 
+from qstate_nb.core.diff import Diff, diff
 from qstate_nb.core.formats import short
 from qstate_nb.core.journal import ABSENT, Contents, Event, Record, fields_of
 from qstate_nb.core.keys import StateKey
@@ -231,6 +232,10 @@ class Snapshot(Mapping[str, Mapping[str, Any]]):
     def complete(self) -> Contents:
         """All fields of all buckets, with declared defaults."""
         return {key: self.fields(key) for key in self.contents}
+
+    def changes_to(self, after: Snapshot, is_wanted: Callable[[StateKey], bool] | None = None) -> Diff:
+        """What is different at another moment, declared defaults included."""
+        return diff(self.complete(), after.complete(), is_wanted)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)

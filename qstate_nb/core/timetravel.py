@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from qstate_nb.core import saving
 from qstate_nb.core.buckets import Bucket
-from qstate_nb.core.diff import Diff, diff
+from qstate_nb.core.diff import Diff
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.formats import short
 from qstate_nb.core.history import Captured, History, Snapshot, Written, check_moment, is_whole, matching
@@ -205,8 +205,7 @@ class TimeTravel:
             HorizonError, HistoryError, NotFoundError: as `at` does.
         """
         before, after = self.at(a), self.at(b)
-        is_wanted = None if state is None else self._matcher(state)
-        return diff(before.complete(), after.complete(), is_wanted)
+        return before.changes_to(after, None if state is None else self._matcher(state))
 
     def blame(self, state: StateLike, scope: ScopeId | None = None) -> dict[str, Event]:
         """For each key of a State that is set, the event that last wrote it.

@@ -101,7 +101,8 @@ class QStateMagics(Magics):
         """Run a cell as a scenario, show it, and raise what was wrong."""
         names, words = self._shell.user_ns, split(line.strip().rstrip(";"))
         try:
-            given = Line(find_verb(words[0]), find_verb(words[0]).parse(words[1:]), names)
+            verb = find_verb(words[0])
+            given = Line(verb, verb.parse(words[1:]), names)
         except HelpRequested:
             return _display(help_view(words[0]))
         if given.maybe("name") is None:

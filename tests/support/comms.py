@@ -56,6 +56,16 @@ class FrontEnd:
         widget._handle_msg({"content": {"data": data}, "buffers": []})
 
 
+class Asked:
+    """Counts how often a redraw was asked for."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
 @contextmanager
 def listening() -> Iterator[FrontEnd]:
     """All widgets that are made in the block have this front end."""

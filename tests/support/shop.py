@@ -1,4 +1,15 @@
-"""The source of a module with tasks of many kinds."""
+"""A module with tasks of many kinds: its source, and the module itself in a package."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 SHOP = '''\
 """The tasks of a shop."""
@@ -110,3 +121,15 @@ def anything(**values):
 def say_loud(text: str):
     return text.upper()
 '''
+
+
+@contextmanager
+def imported_shop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module ``shop.tasks``, in a folder, as long as the block runs."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text("")
+    (folder / "shop" / "tasks.py").write_text(SHOP)
+    monkeypatch.syspath_prepend(folder)
+    yield importlib.import_module("shop.tasks")
+    for name in ("shop", "shop.tasks"):
+        del sys.modules[name]

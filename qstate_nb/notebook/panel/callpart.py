@@ -9,12 +9,11 @@ import ipywidgets as widgets
 
 from qstate_nb.app import Call
 from qstate_nb.notebook.panel.callmodel import Calls, CallView, Listed
-from qstate_nb.notebook.panel.parts import button, change
+from qstate_nb.notebook.panel.parts import LABEL, ROW, button, change, display, quiet_html
 from qstate_nb.notebook.render import escape
 
 _FEW_LINES = 10
 _KINDS = [("all calls", "all"), ("those that run", "running"), ("those that failed", "failed")]
-_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
 _INDETERMINATE = "qstate-indeterminate"
 
 
@@ -37,14 +36,14 @@ class CallList:
             options=_KINDS,
             value="all",
             description="Show",
-            style={"description_width": "initial"},
+            style=LABEL,
             layout={"width": "auto"},
         )
         self._kind.observe(lambda change: self._do(lambda: calls.choose(kind=change["new"])), "value")
         self._text = widgets.Text(
             description="Task",
             placeholder="a part of its name",
-            style={"description_width": "initial"},
+            style=LABEL,
             layout={"flex": "0 1 16em", "width": "auto"},
         )
         self._text.observe(lambda change: self._do(lambda: calls.choose(text=change["new"])), "value")
@@ -58,10 +57,10 @@ class CallList:
         self._more = widgets.HTML()
         self.box = widgets.VBox(
             [
-                widgets.HBox([widgets.HTML("<h3>Calls</h3>"), self._kind, self._text, self._stop_all], layout=_WRAP),
+                widgets.HBox([widgets.HTML("<h3>Calls</h3>"), self._kind, self._text, self._stop_all], layout=ROW),
                 self._none,
                 self._list,
-                widgets.HBox([self._back, self._on, self._where, self._more], layout=_WRAP),
+                widgets.HBox([self._back, self._on, self._where, self._more], layout=ROW),
             ]
         ).add_class("qstate-calls")
 
@@ -80,12 +79,12 @@ class CallList:
         """Show the calls as they are now."""
         listed = self.calls.listed()
         self._draw_rows(listed)
-        _show(self._none, "" if listed.total else _quiet(self._nothing()))
-        _show(self._where, _quiet(listed.summary) if listed.pages > 1 else "")
+        _show(self._none, "" if listed.total else quiet_html(self._nothing()))
+        _show(self._where, quiet_html(listed.summary) if listed.pages > 1 else "")
         _show(self._more, f"<b>▶ {listed.hidden:,} more running</b>" if listed.hidden else "")
         change(self._stop_all, "disabled", listed.running == 0)
         for each, is_end in ((self._back, listed.page == 0), (self._on, listed.page == listed.pages - 1)):
-            _display(each, listed.pages > 1)
+            display(each, listed.pages > 1)
             change(each, "disabled", is_end)
 
     def _nothing(self) -> str:
@@ -124,14 +123,12 @@ class CallRow:
         self._head = widgets.HTML(layout={"flex": "1 1 20em", "width": "auto", "min_width": "0"})
         self._time = widgets.HTML(layout={"width": "auto", "margin": "0 0.6em"})
         self._stop = button("Stop", "stop", "", lambda: None if self.call is None else stop(self.call))
-        self._bar = widgets.FloatProgress(
-            0, max=1, style={"description_width": "initial"}, layout={"width": "auto", "flex": "0 1 20em"}
-        )
+        self._bar = widgets.FloatProgress(0, max=1, style=LABEL, layout={"width": "auto", "flex": "0 1 20em"})
         self._how_far = widgets.HTML(layout={"width": "auto", "margin": "0 0.6em"})
-        self._progress = widgets.HBox([self._bar, self._how_far], layout={**_WRAP, "margin": "0 0 0 1em"})
+        self._progress = widgets.HBox([self._bar, self._how_far], layout={**ROW, "margin": "0 0 0 1em"})
         self._output = widgets.HTML()
         self._traceback = widgets.HTML()
-        line = widgets.HBox([self._head, self._time, self._stop], layout=_WRAP)
+        line = widgets.HBox([self._head, self._time, self._stop], layout=ROW)
         self.box = widgets.VBox(
             [line, self._progress, self._output, self._traceback], layout={"display": "none", "flex": "0 0 auto"}
         ).add_class("qstate-row")
@@ -140,22 +137,22 @@ class CallRow:
         """Show this call at that place; None hides the row."""
         self.call = call
         change(self.box.layout, "order", str(place))
-        _display(self.box, view is not None)
+        display(self.box, view is not None)
         if view is None:
             return
         change(self._head, "value", head_html(view))
-        change(self._time, "value", _quiet(view.elapsed))
-        _display(self._stop, view.can_stop)
+        change(self._time, "value", quiet_html(view.elapsed))
+        display(self._stop, view.can_stop)
         change(self._stop, "tooltip", f"Stop {view.name}")
         self._draw_progress(view)
         _show(self._output, output_html(view))
         _show(self._traceback, traceback_html(view))
 
     def _draw_progress(self, view: CallView) -> None:
-        _display(self._progress, bool(view.progress))
-        change(self._how_far, "value", _quiet(view.progress))
+        display(self._progress, bool(view.progress))
+        change(self._how_far, "value", quiet_html(view.progress))
         is_shown, is_known = view.can_stop and bool(view.progress), view.fraction is not None
-        _display(self._bar, is_shown)
+        display(self._bar, is_shown)
         if is_shown:
             with self._bar.hold_sync():
                 change(self._bar, "value", view.fraction if is_known else 1.0)
@@ -164,18 +161,10 @@ class CallRow:
                 change(self._bar, "_dom_classes", () if is_known else (_INDETERMINATE,))
 
 
-def _display(widget: Any, is_shown: bool) -> None:
-    change(widget.layout, "display", None if is_shown else "none")
-
-
 def _show(widget: Any, html: str) -> None:
     """Give an HTML widget this content; hide it if there is none."""
     change(widget, "value", html)
-    _display(widget, bool(html))
-
-
-def _quiet(text: str) -> str:
-    return f'<span class="qstate-quiet">{escape(text)}</span>'
+    display(widget, bool(html))
 
 
 def head_html(view: CallView) -> str:

@@ -9,11 +9,7 @@ import ipywidgets as widgets
 
 from qstate_nb.core.formats import printable
 from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
-from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, scrolling
-from qstate_nb.notebook.render import escape
-
-_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
-_PLAIN = {"description_width": "initial"}
+from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, quiet_html, scrolling
 
 
 class EventPart:
@@ -46,24 +42,22 @@ class EventPart:
         self._where = widgets.HTML(layout={"margin": "0 0.6em", "width": "auto"})
         self.box = widgets.VBox(
             [
-                widgets.HBox([self._state, self._by, self._op, self._key, self._text], layout=_WRAP),
+                widgets.HBox([self._state, self._by, self._op, self._key, self._text], layout=ROW),
                 widgets.HBox(
-                    [self._newest, self._newer, self._older, self._pause, self._times, self._where], layout=_WRAP
+                    [self._newest, self._newer, self._older, self._pause, self._times, self._where], layout=ROW
                 ),
                 self._table,
             ]
         ).add_class("qstate-log")
 
     def _menu(self, name: str) -> Any:
-        menu = widgets.Dropdown(
-            options=[("all", NO_CHOICE)], description=name, style=_PLAIN, layout={"width": "auto"}
-        )
+        menu = widgets.Dropdown(options=[("all", NO_CHOICE)], description=name, style=LABEL, layout={"width": "auto"})
         menu.observe(self._changed, "value")
         return menu
 
     def _field(self, name: str, placeholder: str) -> Any:
         field = widgets.Text(
-            description=name, placeholder=placeholder, style=_PLAIN, layout={"width": "auto", "flex": "0 1 16em"}
+            description=name, placeholder=placeholder, style=LABEL, layout={"width": "auto", "flex": "0 1 16em"}
         )
         field.observe(self._changed, "value")
         return field
@@ -101,7 +95,7 @@ class EventPart:
         change(self._newer, "disabled", log.page == 0)
         change(self._newest, "disabled", log.page == 0 and not log.paused)
         change(self._older, "disabled", log.page >= log.pages - 1)
-        change(self._where, "value", f'<span class="qstate-quiet">{escape(log.summary)}</span>')
+        change(self._where, "value", quiet_html(log.summary))
         change(self._table, "value", log.html())
         if log.is_searching:
             self._redraw()

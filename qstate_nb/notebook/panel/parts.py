@@ -21,6 +21,13 @@ NO_CHOICE: Final = NoChoice.NO_CHOICE
 """What a menu has for a value when its first option is chosen."""
 
 
+LABEL: Final = {"description_width": "initial"}
+"""The style of a control whose label has the room that it needs."""
+
+ROW: Final = {"flex_flow": "row wrap", "align_items": "center"}
+"""The layout of controls beside each other."""
+
+
 class Part(Protocol):
     """A part of the panel.
 
@@ -45,6 +52,16 @@ def change(thing: Any, name: str, value: object) -> None:
     """Give a trait a value, if it has another: each that is given is sent to the browser."""
     if getattr(thing, name) != value:
         setattr(thing, name, value)
+
+
+def display(widget: Any, is_shown: bool) -> None:
+    """Show or hide a widget."""
+    change(widget.layout, "display", None if is_shown else "none")
+
+
+def quiet_html(text: str) -> str:
+    """Text in a quiet colour."""
+    return f'<span class="qstate-quiet">{escape(text)}</span>'
 
 
 def problem_html(problem: object) -> str:

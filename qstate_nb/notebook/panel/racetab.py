@@ -7,7 +7,7 @@ from functools import partial
 import ipywidgets as widgets
 
 from qstate_nb.notebook.panel.explorer import Explorer
-from qstate_nb.notebook.panel.parts import button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import LABEL, ROW, button, change, problem_html, scrolling
 from qstate_nb.races.stepping import Possible
 
 _MOST_CHOICES = 12
@@ -26,13 +26,13 @@ class RaceTab:
         self._calls = widgets.Text(
             description="tasks at once",
             placeholder="deposit deposit, or withdraw(amount=80) withdraw(amount=50)",
-            style={"description_width": "initial"},
+            style=LABEL,
             layout={"flex": "1 1 320px"},
         )
         self._check = widgets.Text(
             description="check",
             placeholder="Account.balance >= 0",
-            style={"description_width": "initial"},
+            style=LABEL,
             layout={"flex": "0 1 260px"},
         )
         self._now = widgets.Checkbox(
@@ -47,13 +47,12 @@ class RaceTab:
         ]
         self._problem = widgets.HTML()
         self._result = scrolling("outcomes", "50em")
-        row = {"flex_flow": "row wrap"}
         self.box = widgets.VBox(
             [
-                widgets.HBox([self._calls, self._check, self._now, self._explore], layout=row),
+                widgets.HBox([self._calls, self._check, self._now, self._explore], layout=ROW),
                 self._problem,
-                widgets.HBox([self._step, self._back, self._outcomes], layout=row),
-                widgets.HBox(self._choices, layout=row),
+                widgets.HBox([self._step, self._back, self._outcomes], layout=ROW),
+                widgets.HBox(self._choices, layout=ROW),
                 self._result,
             ]
         ).add_class("qstate-races")

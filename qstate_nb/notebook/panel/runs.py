@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qstate_nb.app import Call, InlineApp, Task
+from qstate_nb.app.recording import as_given
 from qstate_nb.core.formats import printable, short
-from qstate_nb.core.values import copy_value
-from qstate_nb.errors import ArgumentError, StateValueError
+from qstate_nb.errors import ArgumentError
+from qstate_nb.notebook.panel.background import Background
 
 MOST = 1_000
 
@@ -49,7 +50,7 @@ class Runs:
 
     def __init__(self, app: InlineApp, loop: asyncio.AbstractEventLoop | None) -> None:
         self.app = app
-        self._loop = loop
+        self._background = Background(loop)
         self._lock = threading.Lock()
         self._closed = False
         self.prepared: tuple[Prepared, ...] = ()
@@ -102,13 +103,13 @@ class Runs:
             self.waiting += more
 
     def _begin(self, task: Task, values: Mapping[str, Any]) -> Call:
-        args, kwargs = task.arguments({name: _copied(value) for name, value in values.items()})
+        args, kwargs = task.arguments({name: as_given(value) for name, value in values.items()})
         call = self.app.new_call(task, args, kwargs, echo=False)
         self.app.tell(call)  # it shows at once, and can be stopped, also while the loop is busy
-        if self._loop is None or self._loop.is_closed() or not task.is_async:
+        if task.is_async:
+            self._background.call(self.app.begin, call)
+        else:
             self.app.begin(call)
-        else:  # a callback may run on any thread, with a loop of its own that doesn't last
-            self._loop.call_soon_threadsafe(self.app.begin, call)
         return call
 
     def add(self, task: Task, values: Mapping[str, Any], times: int = 1) -> None:
@@ -157,11 +158,3 @@ def _checked(times: int) -> int:
     if type(times) is not int or not 1 <= times <= MOST:
         raise ArgumentError(f"times must be 1 to {MOST:,}, not {short(times)}")
     return times
-
-
-def _copied(value: Any) -> Any:
-    """A value of a call's own, as far as it can be: what one call does to it, the next one must not see."""
-    try:
-        return copy_value(value)
-    except StateValueError:
-        return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, problem_html, scrolling
 from qstate_nb.notebook.panel.scenarios import Scenarios
 from qstate_nb.notebook.render import escape
 
@@ -19,8 +19,7 @@ class ScenarioPart:
     def __init__(self, scenarios: Scenarios) -> None:
         self.scenarios = scenarios
         self._is_drawing = False
-        label = {"description_width": "initial"}
-        self._choice = widgets.Dropdown(options=[("none", NO_CHOICE)], description="scenario", style=label)
+        self._choice = widgets.Dropdown(options=[("none", NO_CHOICE)], description="scenario", style=LABEL)
         self._choice.observe(self._chosen, "value")
         self._next = button("Next step", "step-forward", "Do the next step on the app's State", scenarios.forward)
         self._back = button("Back", "step-backward", "State as it was before the last step", scenarios.back)
@@ -29,18 +28,17 @@ class ScenarioPart:
             "Again", "fast-backward", "Begin at the first step; State stays as it is", scenarios.restart
         )
         self._replay = button("Replay", "repeat", "Do it all on State of its own, and compare", scenarios.replay)
-        self._name = widgets.Text(description="record as", placeholder="name of a scenario", style=label)
+        self._name = widgets.Text(description="record as", placeholder="name of a scenario", style=LABEL)
         self._record = button("Record", "circle", "Record what is run from now on", self._begin)
         self._stop = button("Stop recording", "stop", "End the recording, and show it", scenarios.stop)
         self._said = widgets.HTML()
         self._steps = scrolling("steps", "40em")
-        row = {"flex_flow": "row wrap", "align_items": "center"}
         self.box = widgets.VBox(
             [
                 widgets.HBox(
-                    [self._choice, self._next, self._back, self._run, self._again, self._replay], layout=row
+                    [self._choice, self._next, self._back, self._run, self._again, self._replay], layout=ROW
                 ),
-                widgets.HBox([self._name, self._record, self._stop], layout=row),
+                widgets.HBox([self._name, self._record, self._stop], layout=ROW),
                 self._said,
                 self._steps,
             ]

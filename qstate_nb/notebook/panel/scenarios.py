@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from qstate_nb.app import InlineApp, Scenario
-from qstate_nb.app.replaying import Replay, Walk
+from qstate_nb.app.replaying import Replay, Walk, replay
 from qstate_nb.core.formats import counted, message, printable
 from qstate_nb.errors import CommandError, QStateError
 from qstate_nb.notebook import scenarios
@@ -123,8 +123,6 @@ class Scenarios:
         return f"{len(walk.done)} of {counted(len(walk.steps), 'step')} done"
 
     async def _replay(self, walk: Walk) -> str:
-        from qstate_nb.app.replaying import replay
-
         self.replayed = await replay(walk.scenario, self.app, fork=True)
         return "replayed on State of its own; the app's is untouched"
 

@@ -10,11 +10,10 @@ import ipywidgets as widgets
 
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import NO_CHOICE, button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, problem_html, scrolling
 from qstate_nb.notebook.render import escape
 
 _PLAY = 0.4  # seconds an event
-_LABEL = {"description_width": "initial"}
 
 
 class TimeBar:
@@ -35,19 +34,18 @@ class TimeBar:
         self._picture = scrolling("timeline")
         self._where = widgets.HTML()
         self._moment = widgets.Text(
-            description="go to event", placeholder="number or label", continuous_update=False, style=_LABEL
+            description="go to event", placeholder="number or label", continuous_update=False, style=LABEL
         )
         self._moment.observe(self._typed, "value")
         self._back = self._button("Back", "step-backward", "Show State before this event", lambda: self._go(-1))
         self._on = self._button("Forward", "step-forward", "Show State after the next event", lambda: self._go(1))
         self._play = button("Play", "play", "Show one event after the other", self._toggle)
-        self._labels = widgets.Dropdown(options=[("-", NO_CHOICE)], description="go to label", style=_LABEL)
+        self._labels = widgets.Dropdown(options=[("-", NO_CHOICE)], description="go to label", style=LABEL)
         self._labels.observe(self._label_chosen, "value")
-        self._name = widgets.Text(description="label", placeholder="name of this moment", style=_LABEL)
+        self._name = widgets.Text(description="label", placeholder="name of this moment", style=LABEL)
         self._problem = widgets.HTML()
-        row = {"flex_flow": "row wrap", "align_items": "center"}
         now = self._button("Now", "fast-forward", "Show now", lambda: model.go_to(None))
-        moving = widgets.HBox([self._where, self._back, self._on, self._play, now, self._moment], layout=row)
+        moving = widgets.HBox([self._where, self._back, self._on, self._play, now, self._moment], layout=ROW)
         changing = widgets.HBox(
             [
                 self._button("Undo", "undo", "Undo the last call or command", model.undo),
@@ -57,7 +55,7 @@ class TimeBar:
                 self._button("Label", "tag", "Give the moment that is now this name", self._label),
                 self._labels,
             ],
-            layout=row,
+            layout=ROW,
         )
         self.box = widgets.VBox([self._picture, moving, changing, self._problem]).add_class("qstate-time")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cells import FakeNotebook
-from support.shop import SHOP
+from support.shop import imported_shop
 
 
 @pytest.fixture
@@ -21,10 +19,5 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> FakeNotebook:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module ``shop.tasks``."""
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "__init__.py").write_text("")
-    (tmp_path / "shop" / "tasks.py").write_text(SHOP)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("shop.tasks")
-    for name in ("shop", "shop.tasks"):
-        del sys.modules[name]
+    with imported_shop(tmp_path, monkeypatch) as module:
+        yield module

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.comms import FrontEnd, listening
+from support.comms import Asked, FrontEnd, listening
 from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp, State
@@ -27,16 +27,6 @@ class Chat(State):
 def front_end() -> Iterator[FrontEnd]:
     with listening() as front_end:
         yield front_end
-
-
-class Asked:
-    """Counts how often a redraw was asked for."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def __call__(self) -> None:
-        self.times += 1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The panel in Voila: the core of what a person does with it, where there are no cells."""
+"""The panel in Notebook 7, and in Voila, where there are no cells: the core of what a person does with it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
-from support.frontends import voila
-from support.lab import new_notebook
+from support.frontends import notebook7, voila
+from support.lab import new_notebook, wait_idle
 from support.panel_page import SETUP, PanelPage
 
+FRONT_ENDS = {"Notebook 7": ("notebook_browser", notebook7), "Voila": ("voila_browser", voila)}
 
-@pytest.fixture(scope="module")
-def panel(voila_browser: None) -> Iterator[PanelPage]:
-    with voila(new_notebook(SETUP, "%qstate panel")) as page:
+
+@pytest.fixture(scope="module", params=FRONT_ENDS)
+def panel(request: pytest.FixtureRequest) -> Iterator[PanelPage]:
+    needed, front_end = FRONT_ENDS[request.param]
+    request.getfixturevalue(needed)
+    with front_end(new_notebook(SETUP, "%qstate panel")) as page:
+        if front_end is notebook7:
+            wait_idle(page)
         yield PanelPage(page)
 
 
@@ -34,6 +40,8 @@ def test_a_form_that_is_filled_and_run_changes_state(panel: PanelPage) -> None:
 def test_a_call_that_runs_is_stopped(panel: PanelPage) -> None:
     panel.run("remind")
     expect(panel.row("reminders", "")).to_be_visible()
+    if "/voila/" not in panel.page.url:
+        wait_idle(panel.page)
 
     panel.stop_button().click()
 
