@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SYNC_CELL = "print('cell began')\nwhile not gate.exists():\n    time.sleep(0.002
 BLOCKING_RUN = "app.run('waits', 'cell')"
 AWAIT_CELL = "await waits('cell')"
 RUNNING = "▶ running"
+ANSWER = 10.0  # seconds in which a cell that is small must end; mostly it takes 0.2
 
 
 @pytest.fixture(params=["main shell", "subshell"])
@@ -221,28 +223,36 @@ def test_the_panel_has_the_same_text_in_every_kernel(k: Kernel, gate: Path, code
 def test_a_burst_of_changes_is_few_messages_and_loses_no_last_value(
     k: Kernel, panel: FrontEnd, subshell: str
 ) -> None:
-    """600,000 changes: some 20 messages a second while they are made, and the kernel answers meanwhile."""
+    """At most some 20 messages a second while they are made, and the kernel answers meanwhile.
+
+    The task goes on until the kernel has answered, however slow the machine is; what it must not do is to get slower
+    the longer it goes on, as the messages of a panel that draws faster than they are sent would make it.
+    """
     state = panel.of_class("qstate-last")
     k.run("""
+enough = threading.Event()
 @app.task
 def burst(state: SyncWork):
     began = time.monotonic()
-    for n in range(300_000):
+    n = 0
+    while n < 100_000 or not enough.is_set():
         state.set("n", n)
         state.set(f"n{n % 10}", n)
-    return time.monotonic() - began
+        n += 1
+    return n, time.monotonic() - began
 """)
     panel.read()
     before = panel.updates[state]
     k.click(run_button(panel, "burst"), subshell)
-    answers = 0
-    while k.run("app.calls and app.calls[-1].done").results[0]["text/plain"] != "True":
-        answers += 1
+    k.wait_until("content().get('n', 0) > 1_000", subshell=subshell)
+    for _ in range(20):
+        assert k.run("app.calls[-1].done", timeout=ANSWER).results[0]["text/plain"] == "False"
+    k.run("enough.set()", timeout=ANSWER)
+    k.wait_until("app.calls[-1].done")
 
-    last = {"n": "299999", **{f"n{n}": str(299_990 + n) for n in range(10)}}
+    n, took = literal_eval(k.run("app.calls[-1].result.returning").results[0]["text/plain"])
+    last = {"n": str(n - 1), **{f"n{each % 10}": str(each) for each in range(n - 10, n)}}
     panel.wait_for(lambda: {key: value for key, (value, _) in rows(panel).items()} == last)
-    took = float(k.run("app.calls[-1].result.returning").results[0]["text/plain"])
-    assert answers > 3
     assert panel.updates[state] - before <= 20 * took + 5
     assert k.run("len(app.registry.history())").status == "ok"
 

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias
 
-import ipywidgets as widgets
 from msgspec import Meta
 
 from qstate_nb.app import Task
@@ -17,7 +16,8 @@ from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.controls import text_control
 from qstate_nb.notebook.panel.fields import Around, Nothing, Simple
 from qstate_nb.notebook.panel.forms import Form, Typed
-from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.panel.parts import change, problem_html
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.runs import MOST, Runs
 from qstate_nb.notebook.render import escape
 
@@ -36,6 +36,7 @@ class Card:
     """One task.
 
     Args:
+        looks: makes the widgets.
         task: the task.
         runs: starts its calls.
         redraw: asks for the panel to be drawn again.
@@ -49,27 +50,32 @@ class Card:
 
     def __init__(
         self,
+        looks: Looks,
         task: Task,
         runs: Runs,
         redraw: Callable[[], object],
         scopes: Callable[[str], Sequence[ScopeId]],
     ) -> None:
         self.task = task
+        self._looks = looks
         self._runs = runs
         self._redraw = redraw
-        self.form = Form(task, scopes, lambda: self._tell(""))
-        self._problem = widgets.HTML(layout={"display": "none"})
+        self.form = Form(looks, task, scopes, lambda: self._tell(""))
+        self._problem = looks.html()
+        looks.show(self._problem, is_shown=False)
         name = printable(task.name, 60)
-        self.run = button("Run", "play", f"Run {name}", self._start)
-        self.run.button_style = "primary"
-        self.times = Simple(_TIMES, Around(task.name, lambda: self._tell("")), text_control(_TIMES))
+        self.run = looks.button("Run", f"Run {name}", self._start, icon="play", button_style="primary")
+        around = Around(task.name, lambda: self._tell(""), looks=looks)
+        self.times = Simple(_TIMES, around, text_control(looks, _TIMES))
         self.times.control.tooltip = "How many calls"
         self.times.control.placeholder = f"1 to {MOST:,}"
-        self.at_once = widgets.Checkbox(False, description="at once", indent=False, layout={"width": "auto"})
-        self.add = button("Add to together", "plus", f"Prepare {name} to run together with other calls", self._add)
-        row = widgets.HBox([self.run, self.times.box, self.at_once, self.add]).add_class("qstate-runs")
-        about = widgets.HTML(about_html(task))
-        self.box = widgets.VBox([about, self.form.box, self._problem, row]).add_class("qstate-task")
+        self.at_once = looks.tick("at once")
+        self.add = looks.button(
+            "Add to together", f"Prepare {name} to run together with other calls", self._add, icon="plus"
+        )
+        row = looks.row([self.run, self.times.box, self.at_once, self.add], "qstate-runs")
+        about = looks.html(about_html(task))
+        self.box = looks.column([about, self.form.box, self._problem, row], "qstate-task")
 
     def _start(self) -> None:
         self._try(lambda values, times: self._runs.start(self.task, values, times, self.at_once.value))
@@ -104,7 +110,7 @@ class Card:
 
     def _tell(self, problem: str) -> None:
         change(self._problem, "value", problem_html(problem) if problem else "")
-        change(self._problem.layout, "display", "" if problem else "none")
+        self._looks.show(self._problem, bool(problem))
 
 
 def about_html(task: Task) -> str:

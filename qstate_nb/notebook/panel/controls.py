@@ -15,6 +15,7 @@ from qstate_nb.core.formats import encodable, short
 from qstate_nb.errors import ArgumentError
 from qstate_nb.notebook.arguments import Given, literal
 from qstate_nb.notebook.completion import choices
+from qstate_nb.notebook.panel.pool import AUTO, Looks
 
 EMPTY = inspect.Parameter.empty
 LONGEST = 10_000
@@ -24,16 +25,16 @@ Made: TypeAlias = tuple[Any, Callable[[], Given | None]]
 """A control, and what reads it: None where it is empty."""
 
 
-def control_for(parameter: inspect.Parameter) -> Made:
+def control_for(looks: Looks, parameter: inspect.Parameter) -> Made:
     """The control for a type, if the default fits it, or a text field, which takes anything."""
     if parameter.annotation is bool and (parameter.default is EMPTY or type(parameter.default) is bool):
-        return _checkbox(parameter)
+        return _checkbox(looks, parameter)
     if choices(parameter):
-        return _dropdown(parameter)
+        return _dropdown(looks, parameter)
     for kind, make in _PICKERS:
         if parameter.annotation is kind and _can_pick(kind, parameter.default):
-            return _picker(parameter, make)
-    return text_control(parameter)
+            return _picker(looks, parameter, make)
+    return text_control(looks, parameter)
 
 
 def _can_pick(kind: type, default: Any) -> bool:
@@ -43,19 +44,19 @@ def _can_pick(kind: type, default: Any) -> bool:
     return type(default) is kind and getattr(default, "tzinfo", None) is None
 
 
-def _checkbox(parameter: inspect.Parameter) -> Made:
-    box = widgets.Checkbox(value=parameter.default is True, indent=False)
+def _checkbox(looks: Looks, parameter: inspect.Parameter) -> Made:
+    box = looks.tick("", is_set=parameter.default is True)
     return box, lambda: Given(box.value)
 
 
-def _dropdown(parameter: inspect.Parameter) -> Made:
+def _dropdown(looks: Looks, parameter: inspect.Parameter) -> Made:
     options: list[tuple[str, Given | None]] = [(text, Given(value)) for text, value in choices(parameter)]
     default = parameter.default
     same = [index for index, (_, given) in enumerate(options) if given and _is_same(given.value, default)]
     if not same and default is not EMPTY:
         options.insert(0, (short(default), None))
     labels = [(encodable(text), index) for index, (text, _) in enumerate(options)]
-    menu = widgets.Dropdown(options=labels, value=same[0] if same else 0)
+    menu = looks.make(widgets.Dropdown, options=labels, value=same[0] if same else 0, layout=AUTO)
     return menu, lambda: options[menu.value][1]
 
 
@@ -63,12 +64,12 @@ def _is_same(value: Any, default: Any) -> bool:
     return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)
 
 
-def _picker(parameter: inspect.Parameter, make: Callable[..., Any]) -> Made:
-    picker = make(value=None if parameter.default is EMPTY else parameter.default)
+def _picker(looks: Looks, parameter: inspect.Parameter, kind: type) -> Made:
+    picker = looks.make(kind, value=None if parameter.default is EMPTY else parameter.default, layout=AUTO)
     return picker, lambda: None if picker.value is None else Given(picker.value)
 
 
-def text_control(parameter: inspect.Parameter, make: Callable[..., Any] = widgets.Text) -> Made:
+def text_control(looks: Looks, parameter: inspect.Parameter, kind: type = widgets.Text) -> Made:
     """A text field; also for numbers, as a browser's fields for these drop and round what is typed.
 
     Empty text is no value, except for a str.
@@ -78,7 +79,7 @@ def text_control(parameter: inspect.Parameter, make: Callable[..., Any] = widget
     known = default is not EMPTY and default is not None
     is_exact = is_text and isinstance(default, str) and len(default) <= LONGEST and encodable(default) == default
     shown = "" if not known else default if is_exact else short(default, 200)
-    box = make(value=shown, placeholder=wanted(parameter), continuous_update=False)
+    box = looks.make(kind, value=shown, placeholder=wanted(parameter), continuous_update=False, layout=AUTO)
 
     def read() -> Given | None:
         text = box.value
@@ -102,7 +103,7 @@ def wanted(parameter: inspect.Parameter, how: str = "") -> str:
     return encodable(text if parameter.default is not None else f"{text} (empty: None)".strip())
 
 
-_PICKERS: list[tuple[type, Callable[..., Any]]] = [
+_PICKERS: list[tuple[type, type]] = [
     (datetime.date, widgets.DatePicker),
     (datetime.time, widgets.TimePicker),
     (datetime.datetime, widgets.NaiveDatetimePicker),

@@ -9,13 +9,15 @@ import ipywidgets as widgets
 
 from qstate_nb.core.formats import printable
 from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
-from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, quiet_html, scrolling
+from qstate_nb.notebook.panel.parts import NO_CHOICE, change, quiet_html
+from qstate_nb.notebook.panel.pool import ROW, Looks
 
 
 class EventPart:
     """Widgets over an `EventLog`.
 
     Args:
+        looks: makes the widgets.
         log: what is shown.
         redraw: asks for the panel to be drawn again.
 
@@ -23,51 +25,47 @@ class EventPart:
         box: what holds them.
     """
 
-    def __init__(self, log: EventLog, redraw: Callable[[], object]) -> None:
+    def __init__(self, looks: Looks, log: EventLog, redraw: Callable[[], object]) -> None:
         self.log = log
+        self._looks = looks
         self._redraw = redraw
         self._state, self._by, self._op = self._menu("State"), self._menu("By"), self._menu("Op")
         self._key = self._field("Key", "a part of its name")
         self._text = self._field("Text", "anything that is shown")
-        self._times = widgets.Checkbox(False, description="times", indent=False, layout={"width": "auto"})
+        self._times = looks.tick("times")
         self._times.observe(self._changed, "value")
-        self._pause = widgets.ToggleButton(
-            False, description="Pause", icon="pause", tooltip="Keep what is shown", layout={"width": "auto"}
+        self._pause = looks.make(
+            widgets.ToggleButton,
+            False,
+            description="Pause",
+            icon="pause",
+            tooltip="Keep what is shown",
+            layout={"width": "auto"},
         )
         self._pause.observe(self._pause_changed, "value")
-        self._table = scrolling("events", "32em")
+        self._table = looks.scrolling("events", "32em")
         self._newer = self._button("Newer", "chevron-left", "Newer events", log.newer)
         self._older = self._button("Older", "chevron-right", "Older events; this pauses the log", log.older)
         self._newest = self._button("Newest", "angle-double-left", "The newest events, live", log.follow)
-        self._where = widgets.HTML(layout={"margin": "0 0.6em", "width": "auto"})
-        self.box = widgets.VBox(
-            [
-                widgets.HBox([self._state, self._by, self._op, self._key, self._text], layout=ROW),
-                widgets.HBox(
-                    [self._newest, self._newer, self._older, self._pause, self._times, self._where], layout=ROW
-                ),
-                self._table,
-            ]
-        ).add_class("qstate-log")
+        self._where = looks.html(margin="0 0.6em", width="auto")
+        filters = looks.row([self._state, self._by, self._op, self._key, self._text], **ROW)
+        pages = looks.row([self._newest, self._newer, self._older, self._pause, self._times, self._where], **ROW)
+        self.box = looks.column([filters, pages, self._table], "qstate-log")
 
     def _menu(self, name: str) -> Any:
-        menu = widgets.Dropdown(options=[("all", NO_CHOICE)], description=name, style=LABEL, layout={"width": "auto"})
+        menu = self._looks.menu(name, [("all", NO_CHOICE)], width="auto")
         menu.observe(self._changed, "value")
         return menu
 
     def _field(self, name: str, placeholder: str) -> Any:
-        field = widgets.Text(
-            description=name, placeholder=placeholder, style=LABEL, layout={"width": "auto", "flex": "0 1 16em"}
-        )
-        field.observe(self._changed, "value")
-        return field
+        return self._looks.text(name, placeholder, self._changed, layout={"width": "auto", "flex": "0 1 16em"})
 
     def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
         def done() -> None:
             do()
             self._redraw()
 
-        return button(name, icon, tooltip, done)
+        return self._looks.button(name, tooltip, done, icon=icon)
 
     def _changed(self, _: object) -> None:
         self._redraw()

@@ -19,6 +19,7 @@ from qstate_nb.errors import ArgumentError
 from qstate_nb.notebook.arguments import convert, literal
 from qstate_nb.notebook.panel.controls import EMPTY, Made
 from qstate_nb.notebook.panel.parts import change, problem_html
+from qstate_nb.notebook.panel.pool import Looks
 
 _MOST_NESTED = 100
 
@@ -57,6 +58,7 @@ class Around:
         suggest: gives the scopes that the value can be; None where it is no scope.
         within: the classes of the sub-forms around it.
         room: for all sub-forms of a form.
+        looks: makes the widgets.
     """
 
     task: str
@@ -64,6 +66,7 @@ class Around:
     suggest: Suggest | None = None
     within: tuple[type, ...] = ()
     room: Room = field(default_factory=Room)
+    looks: Looks = field(default_factory=Looks)
 
 
 class Field(abc.ABC):
@@ -87,7 +90,7 @@ class Field(abc.ABC):
         self.inside = inside
         self.around = around
         self.problem = ""
-        self.box = widgets.VBox(parts).add_class("qstate-field")
+        self.box = around.looks.column(parts, "qstate-field")
         self._told: Any = None  # is made when it is needed, which is seldom
         self._marking = threading.Lock()
 
@@ -120,10 +123,11 @@ class Field(abc.ABC):
                 return
             self.problem = problem
             if self._told is None:
-                self._told = widgets.HTML().add_class("qstate-told")
-                self.box.children = (*self.box.children, self._told)
+                self._told = self.around.looks.html(css="qstate-told")
             self._told.value = problem_html(problem) if problem else ""
-            change(self._told.layout, "display", "" if problem else "none")
+            self.around.looks.show(self._told, bool(problem))
+            if self._told not in self.box.children:
+                self.box.children = (*self.box.children, self._told)
             (self.box.add_class if problem else self.box.remove_class)("qstate-invalid")
 
 
@@ -146,7 +150,6 @@ class Simple(Field):
         self.control, self._given = made
         self.control.description = label_of(parameter)
         self.control.tooltip = encodable(short_text(f"{parameter.name}: {annotation_text(parameter)}"))
-        self.control.layout.width = "auto"
         super().__init__(parameter, around, [self.control])
         self._shown = self.control.value
         self.control.observe(self._changed, "value")

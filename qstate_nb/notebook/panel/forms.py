@@ -17,6 +17,7 @@ from qstate_nb.notebook.completion import choices
 from qstate_nb.notebook.panel.controls import EMPTY, control_for, text_control
 from qstate_nb.notebook.panel.fields import Around, Field, Nothing, Room, Scope, Simple, Suggest
 from qstate_nb.notebook.panel.jsonfields import is_container, json_control
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.scopes import scoped_by
 from qstate_nb.notebook.panel.subforms import Group, Maybe, class_of, shape_of, without_none
 
@@ -27,7 +28,7 @@ Typed = Mapping[str, tuple[str, Any]]
 def field_for(parameter: inspect.Parameter, around: Around) -> Field:
     """The field of a parameter."""
     if choices(parameter):
-        return Simple(parameter, around, control_for(parameter))
+        return Simple(parameter, around, control_for(around.looks, parameter))
     rest = without_none(parameter.annotation)
     if rest is not EMPTY:
         return Maybe(parameter, around, rest, field_for)
@@ -37,16 +38,17 @@ def field_for(parameter: inspect.Parameter, around: Around) -> Field:
         if shape is not None:
             return Group(parameter, around, cls, shape, field_for)
     if cls is not None or is_container(parameter.annotation):
-        return Simple(parameter, around, json_control(parameter))
+        return Simple(parameter, around, json_control(around.looks, parameter))
     if around.suggest is not None:
-        return Scope(parameter, around, text_control(parameter, widgets.Combobox))
-    return Simple(parameter, around, control_for(parameter))
+        return Scope(parameter, around, text_control(around.looks, parameter, widgets.Combobox))
+    return Simple(parameter, around, control_for(around.looks, parameter))
 
 
 class Form:
     """The fields of a task; ``*args`` and ``**kwargs`` have none.
 
     Args:
+        looks: makes the widgets.
         task: the task.
         scopes: gives the scopes of the State of a name, for parameters that are scopes.
         changed: is called when something else is filled in.
@@ -59,6 +61,7 @@ class Form:
 
     def __init__(
         self,
+        looks: Looks,
         task: Task,
         scopes: Callable[[str], Sequence[ScopeId]] = lambda _: (),
         changed: Callable[[], object] = lambda: None,
@@ -69,11 +72,11 @@ class Form:
         self.has_scopes = any(scoped_by(task, each.name) for each in task.parameters)
         room = Room()
         self.fields = [
-            field_for(each, Around(task.name, changed, self._suggest(each.name), room=room))
+            field_for(each, Around(task.name, changed, self._suggest(each.name), room=room, looks=looks))
             for each in task.parameters
             if each.kind not in VARIADIC
         ]
-        self.box = widgets.VBox([each.box for each in self.fields]).add_class("qstate-form")
+        self.box = looks.column([each.box for each in self.fields], "qstate-form")
 
     def _suggest(self, parameter: str) -> Suggest | None:
         states = scoped_by(self.task, parameter)

@@ -15,6 +15,7 @@ from qstate_nb.core.formats import message, short
 from qstate_nb.errors import ArgumentError
 from qstate_nb.notebook.arguments import Given, convert, literal, parts
 from qstate_nb.notebook.panel.controls import EMPTY, LONGEST, Made, wanted
+from qstate_nb.notebook.panel.pool import AUTO, Looks
 
 _ABC = collections.abc
 _DICTS = (dict, _ABC.Mapping, _ABC.MutableMapping)
@@ -48,15 +49,17 @@ def _origin(annotation: Any) -> Any:
     return (typing.get_origin(members[0]) or members[0]) if len(members) == 1 else None
 
 
-def json_control(parameter: inspect.Parameter) -> Made:
+def json_control(looks: Looks, parameter: inspect.Parameter) -> Made:
     """A text area for JSON; a Python literal will do as well. Empty text is no value."""
     is_list = is_container(parameter.annotation) and not _is_dict(parameter.annotation)
     text = _text_of(parameter)
-    area = widgets.Textarea(
+    area = looks.make(
+        widgets.Textarea,
         value=text,
         placeholder=wanted(parameter, " as JSON"),
         continuous_update=False,
         rows=min(max(text.count("\n") + 1, 2), _LINES),
+        layout=AUTO,
     )
 
     def read() -> Given | None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Any, Final, Protocol
-
-import ipywidgets as widgets
 
 from qstate_nb.notebook.render import escape
 
@@ -19,13 +16,6 @@ class NoChoice(enum.Enum):
 
 NO_CHOICE: Final = NoChoice.NO_CHOICE
 """What a menu has for a value when its first option is chosen."""
-
-
-LABEL: Final = {"description_width": "initial"}
-"""The style of a control whose label has the room that it needs."""
-
-ROW: Final = {"flex_flow": "row wrap", "align_items": "center"}
-"""The layout of controls beside each other."""
 
 
 class Part(Protocol):
@@ -41,22 +31,10 @@ class Part(Protocol):
         """Bring it up to date."""
 
 
-def button(name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
-    """A button that calls *do*."""
-    made = widgets.Button(description=name, icon=icon, tooltip=tooltip, layout={"width": "auto"})
-    made.on_click(lambda _: do())
-    return made
-
-
 def change(thing: Any, name: str, value: object) -> None:
     """Give a trait a value, if it has another: each that is given is sent to the browser."""
     if getattr(thing, name) != value:
         setattr(thing, name, value)
-
-
-def display(widget: Any, is_shown: bool) -> None:
-    """Show or hide a widget."""
-    change(widget.layout, "display", None if is_shown else "none")
 
 
 def quiet_html(text: str) -> str:
@@ -69,16 +47,6 @@ def problem_html(problem: object) -> str:
     return f'<div class="qstate-problem" role="alert">{escape(str(problem))}</div>'
 
 
-def scrolling(name: str, height: str = "none") -> Any:
-    """Room for HTML that scrolls, also by keyboard, and stays where it is when the HTML changes.
-
-    Args:
-        name: what it is, for screen readers.
-        height: at most so high.
-    """
-    return widgets.HTML(tabbable=True, tooltip=name, layout={"overflow": "auto", "max_height": height})
-
-
 def all_below(box: Any) -> list[Any]:
     """The widgets inside a box, outer ones first."""
     found = []
@@ -88,8 +56,6 @@ def all_below(box: Any) -> list[Any]:
 
 
 def close_all(box: Any) -> None:
-    """Close a box and what is inside, with the layouts and styles that were made for them."""
+    """Close a box and what is inside, but not what it shares with others."""
     for widget in [*reversed(all_below(box)), box]:
-        for part in (widget, widget.layout, getattr(widget, "style", None)):
-            if isinstance(part, widgets.Widget):
-                part.close()
+        widget.close()

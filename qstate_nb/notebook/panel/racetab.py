@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import ipywidgets as widgets
-
 from qstate_nb.notebook.panel.explorer import Explorer
-from qstate_nb.notebook.panel.parts import LABEL, ROW, button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import change, problem_html
+from qstate_nb.notebook.panel.pool import ROW, Looks
 from qstate_nb.races.stepping import Possible
 
 _MOST_CHOICES = 12
@@ -17,45 +16,35 @@ class RaceTab:
     """Widgets over an `Explorer`.
 
     Args:
+        looks: makes the widgets.
         explorer: what it shows.
     """
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self, looks: Looks, explorer: Explorer) -> None:
+        self._looks = looks
         self.explorer = explorer
         self._offered: list[Possible] = []  # as the buttons say
-        self._calls = widgets.Text(
-            description="tasks at once",
-            placeholder="deposit deposit, or withdraw(amount=80) withdraw(amount=50)",
-            style=LABEL,
+        self._calls = looks.text(
+            "tasks at once",
+            "deposit deposit, or withdraw(amount=80) withdraw(amount=50)",
+            lambda _: None,
             layout={"flex": "1 1 320px"},
         )
-        self._check = widgets.Text(
-            description="check",
-            placeholder="Account.balance >= 0",
-            style=LABEL,
-            layout={"flex": "0 1 260px"},
-        )
-        self._now = widgets.Checkbox(
-            False, description="begin with the State as it is", indent=False, layout={"width": "auto"}
-        )
-        self._explore = button("Explore", "search", "Find every outcome", self._ask)
-        self._step = button("Step", "step-forward", "Be the scheduler: choose who goes on", explorer.step)
-        self._back = button("Back", "step-backward", "Take the last step back", explorer.back)
-        self._outcomes = button("Outcomes", "list", "Show the outcomes again", explorer.stop_stepping)
+        self._check = looks.text("check", "Account.balance >= 0", lambda _: None, layout={"flex": "0 1 260px"})
+        self._now = looks.tick("begin with the State as it is")
+        self._explore = looks.button("Explore", "Find every outcome", self._ask, icon="search")
+        self._step = looks.button("Step", "Be the scheduler: choose who goes on", explorer.step, icon="step-forward")
+        self._back = looks.button("Back", "Take the last step back", explorer.back, icon="step-backward")
+        self._outcomes = looks.button("Outcomes", "Show the outcomes again", explorer.stop_stepping, icon="list")
         self._choices = [
-            button("", "", "Let this task go on", partial(self._choose, number)) for number in range(_MOST_CHOICES)
+            looks.button("", "Let this task go on", partial(self._choose, number)) for number in range(_MOST_CHOICES)
         ]
-        self._problem = widgets.HTML()
-        self._result = scrolling("outcomes", "50em")
-        self.box = widgets.VBox(
-            [
-                widgets.HBox([self._calls, self._check, self._now, self._explore], layout=ROW),
-                self._problem,
-                widgets.HBox([self._step, self._back, self._outcomes], layout=ROW),
-                widgets.HBox(self._choices, layout=ROW),
-                self._result,
-            ]
-        ).add_class("qstate-races")
+        self._problem = looks.html()
+        self._result = looks.scrolling("outcomes", "50em")
+        asked = looks.row([self._calls, self._check, self._now, self._explore], **ROW)
+        steps = looks.row([self._step, self._back, self._outcomes], **ROW)
+        choices = looks.row(self._choices, **ROW)
+        self.box = looks.column([asked, self._problem, steps, choices, self._result], "qstate-races")
 
     def _choose(self, number: int) -> None:
         """Do what the button of that number says."""
@@ -72,7 +61,7 @@ class RaceTab:
         choices = self._offered = explorer.choices()
         for number, each in enumerate(self._choices):
             is_shown = number < len(choices)
-            change(each.layout, "display", "" if is_shown else "none")
+            self._looks.show(each, is_shown)
             if is_shown:
                 change(each, "description", f"{choices[number].task}: {choices[number].text}")
         change(self._problem, "value", shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
@@ -13,11 +14,12 @@ class Redraw:
     """Calls a function soon after something changed, and not more often than every *interval* seconds.
 
     The function runs in a thread of its own, so that it shows what a busy cell does, and sees the last change
-    of every burst. An exception in it is logged, and the next change calls it again.
+    of every burst. Where it takes longer than *interval*, as when a task keeps Python busy, it has half of the
+    time at most. An exception in it is logged, and the next change calls it again.
 
     Args:
         draw: the function.
-        interval: seconds between the end of a call and the start of the next.
+        interval: seconds between the end of a call and the start of the next, or as many as the call took.
         idle: is asked after each call in how many seconds the next one is due if nothing changes; None for never.
     """
 
@@ -52,9 +54,10 @@ class Redraw:
                 return
             self._changed.clear()
             due = None
+            began = time.monotonic()
             try:
                 self._draw()
                 due = self._idle()
             except Exception:
                 _log.exception("the panel can't be drawn")
-            self._closed.wait(self._interval)
+            self._closed.wait(max(self._interval, time.monotonic() - began))

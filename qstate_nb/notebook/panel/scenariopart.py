@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipywidgets as widgets
-
-from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import NO_CHOICE, change, problem_html
+from qstate_nb.notebook.panel.pool import ROW, Looks
 from qstate_nb.notebook.panel.scenarios import Scenarios
 from qstate_nb.notebook.render import escape
 
@@ -13,36 +12,36 @@ class ScenarioPart:
     """Widgets over `Scenarios`.
 
     Args:
+        looks: makes the widgets.
         scenarios: what it shows.
     """
 
-    def __init__(self, scenarios: Scenarios) -> None:
+    def __init__(self, looks: Looks, scenarios: Scenarios) -> None:
         self.scenarios = scenarios
         self._is_drawing = False
-        self._choice = widgets.Dropdown(options=[("none", NO_CHOICE)], description="scenario", style=LABEL)
+        self._choice = looks.menu("scenario", [("none", NO_CHOICE)])
         self._choice.observe(self._chosen, "value")
-        self._next = button("Next step", "step-forward", "Do the next step on the app's State", scenarios.forward)
-        self._back = button("Back", "step-backward", "State as it was before the last step", scenarios.back)
-        self._run = button("Run", "play", "Do all steps that are left, on the app's State", scenarios.run)
-        self._again = button(
-            "Again", "fast-backward", "Begin at the first step; State stays as it is", scenarios.restart
+        self._next = looks.button(
+            "Next step", "Do the next step on the app's State", scenarios.forward, icon="step-forward"
         )
-        self._replay = button("Replay", "repeat", "Do it all on State of its own, and compare", scenarios.replay)
-        self._name = widgets.Text(description="record as", placeholder="name of a scenario", style=LABEL)
-        self._record = button("Record", "circle", "Record what is run from now on", self._begin)
-        self._stop = button("Stop recording", "stop", "End the recording, and show it", scenarios.stop)
-        self._said = widgets.HTML()
-        self._steps = scrolling("steps", "40em")
-        self.box = widgets.VBox(
-            [
-                widgets.HBox(
-                    [self._choice, self._next, self._back, self._run, self._again, self._replay], layout=ROW
-                ),
-                widgets.HBox([self._name, self._record, self._stop], layout=ROW),
-                self._said,
-                self._steps,
-            ]
-        ).add_class("qstate-scenarios")
+        self._back = looks.button(
+            "Back", "State as it was before the last step", scenarios.back, icon="step-backward"
+        )
+        self._run = looks.button("Run", "Do all steps that are left, on the app's State", scenarios.run, icon="play")
+        self._again = looks.button(
+            "Again", "Begin at the first step; State stays as it is", scenarios.restart, icon="fast-backward"
+        )
+        self._replay = looks.button(
+            "Replay", "Do it all on State of its own, and compare", scenarios.replay, icon="repeat"
+        )
+        self._name = looks.text("record as", "name of a scenario", lambda _: None, layout={})
+        self._record = looks.button("Record", "Record what is run from now on", self._begin, icon="circle")
+        self._stop = looks.button("Stop recording", "End the recording, and show it", scenarios.stop, icon="stop")
+        self._said = looks.html()
+        self._steps = looks.scrolling("steps", "40em")
+        walking = looks.row([self._choice, self._next, self._back, self._run, self._again, self._replay], **ROW)
+        recording = looks.row([self._name, self._record, self._stop], **ROW)
+        self.box = looks.column([walking, recording, self._said, self._steps], "qstate-scenarios")
 
     def _begin(self) -> None:
         self.scenarios.record(self._name.value)

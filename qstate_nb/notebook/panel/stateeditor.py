@@ -69,7 +69,7 @@ class Editor:
         self.name = looks.text("new key", "name", lambda _: None, at_once=False)
         self.value = looks.text("value", "a Python literal, or text", lambda _: on_text(), at_once=False)
         self.value.on_msg(self._told)
-        self._save = looks.button("Save", "", on_save, "qstate-small", "check")
+        self._save = looks.button("Save", "", on_save, "qstate-small", icon="check")
         self._cancel = looks.button("Cancel", "Leave it as it was", on_cancel, "qstate-small")
         self._problem = looks.html()
         line = looks.row([self.name, self.value, self._save, self._cancel], "qstate-line")

@@ -28,6 +28,7 @@ class StatePart:
     """Widgets that show State, and let it be changed.
 
     Args:
+        looks: makes the widgets.
         buckets: what is shown.
         redraw: asks for `draw`.
         clock: seconds, as `time.monotonic`.
@@ -38,6 +39,7 @@ class StatePart:
 
     def __init__(
         self,
+        looks: Looks,
         buckets: Buckets,
         redraw: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
@@ -46,7 +48,7 @@ class StatePart:
         self._redraw = redraw
         self._clock = clock
         self._lock = threading.RLock()
-        self._looks = looks = Looks()
+        self._looks = looks
         self._sections: list[SectionBox] = []
         self._rows: list[RowBox] = []  # that nobody uses
         self._edit: Edit | None = None
@@ -60,10 +62,10 @@ class StatePart:
         )
         self._search = looks.text("search State", "name, key or value", self._on_search)
         self._undo = looks.button(
-            "Undo", "Undo the last call or change", lambda: self._do(buckets.edits.undo), "", "undo"
+            "Undo", "Undo the last call or change", lambda: self._do(buckets.edits.undo), icon="undo"
         )
         self._redo = looks.button(
-            "Redo", "Bring back what was undone", lambda: self._do(buckets.edits.redo), "", "repeat"
+            "Redo", "Bring back what was undone", lambda: self._do(buckets.edits.redo), icon="repeat"
         )
         self._last, self._message = looks.html(css="qstate-last"), looks.html(css="qstate-message")
         self._past, self._list = looks.html(), looks.column([], "qstate-sections")
@@ -73,11 +75,6 @@ class StatePart:
         head = looks.row([looks.html("<h3>State</h3>"), self._search, self._undo, self._redo], "qstate-tools")
         pages = looks.row([self._page, self._back, self._next], "qstate-tools")
         self.box = looks.column([head, self._last, self._message, self._past, self._list, pages], "qstate-state")
-
-    def close(self) -> None:
-        """Close all widgets, also those that nobody sees now."""
-        with self._lock:
-            self._looks.close()
 
     # --- drawing
 

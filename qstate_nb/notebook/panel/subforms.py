@@ -11,14 +11,12 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Annotated, Any, TypeAlias, Union
 
-import ipywidgets as widgets
 import msgspec
 
 from qstate_nb.core.formats import message
 from qstate_nb.notebook.arguments import parts
 from qstate_nb.notebook.panel.controls import EMPTY
 from qstate_nb.notebook.panel.fields import Around, Field, Nothing, label_of
-from qstate_nb.notebook.panel.parts import change
 from qstate_nb.notebook.render import escape
 
 Make: TypeAlias = Callable[[inspect.Parameter, Around], Field]
@@ -64,7 +62,7 @@ class Maybe(Field):
         self._was_set = default is not EMPTY and default is not None
         inner = parameter.replace(annotation=annotation, default=default if self._was_set else EMPTY)
         self.inner = make(inner, around)
-        self.tick = widgets.Checkbox(value=self._was_set, indent=False, layout={"width": "auto"})
+        self.tick = around.looks.tick("", is_set=self._was_set)
         super().__init__(parameter, around, [self.tick, self.inner.box], [self.inner])
         self.box.add_class("qstate-maybe")
         self._show()
@@ -73,7 +71,7 @@ class Maybe(Field):
     def _show(self) -> None:
         is_set = self.tick.value
         self.tick.description = f"{label_of(self.parameter)} is {'set' if is_set else 'None'}"
-        change(self.inner.box.layout, "display", "" if is_set else "none")
+        self.around.looks.show(self.inner.box, is_set)
 
     def _changed(self, _: object) -> None:
         self._show()
@@ -114,7 +112,7 @@ class Group(Field):
         inside = dataclasses.replace(around, changed=self._changed, suggest=None, within=(*around.within, cls))
         fields = [make(self._with_default(each, parameter.default), inside) for each in shape]
         title = f"<div><b>{escape(label_of(parameter))}</b> <span>{escape(cls.__name__)}</span></div>"
-        super().__init__(parameter, around, [widgets.HTML(title), *(each.box for each in fields)], fields)
+        super().__init__(parameter, around, [around.looks.html(title), *(each.box for each in fields)], fields)
         self.box.add_class("qstate-subform")
 
     @staticmethod

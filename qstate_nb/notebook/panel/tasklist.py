@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import ipywidgets as widgets
-
 from qstate_nb.app import InlineApp, Task
 from qstate_nb.core.formats import counted, short
 from qstate_nb.notebook.panel.card import Card, TypedCard
 from qstate_nb.notebook.panel.parts import change, close_all
+from qstate_nb.notebook.panel.pool import AUTO, Looks
 from qstate_nb.notebook.panel.runs import Runs
 from qstate_nb.notebook.panel.scopes import KnownScopes
 from qstate_nb.notebook.panel.tray import Tray
@@ -37,6 +36,7 @@ class TaskList:
     """Widgets for an app's tasks.
 
     Args:
+        looks: makes the widgets.
         app: whose tasks they are.
         runs: starts their calls.
         redraw: asks for the panel to be drawn again.
@@ -49,11 +49,13 @@ class TaskList:
 
     def __init__(
         self,
+        looks: Looks,
         app: InlineApp,
         runs: Runs,
         redraw: Callable[[], object],
     ) -> None:
         self.app = app
+        self._looks = looks
         self._runs = runs
         self._redraw = redraw
         self.cards: dict[str, Card] = {}
@@ -62,30 +64,23 @@ class TaskList:
         self._tasks: list[Task] = []
         self._scopes = KnownScopes(app.registry)
         self._pause = _Pause(redraw)
-        self.search = widgets.Text(
-            description="search", placeholder="name, description or tag", layout={"width": "auto", "display": "none"}
-        )
+        self.search = looks.text("search", "name, description or tag", lambda _: redraw(), layout=AUTO)
         self.search.add_class("qstate-search")
-        self.search.observe(lambda _: redraw(), "value")
-        self._status = widgets.HTML()
-        self._list = widgets.VBox()
-        self._more = widgets.HTML()
-        self.tray = Tray(runs, redraw)
-        parts = [widgets.HTML("<h3>Tasks</h3>"), self.search, self._status, self.tray.box, self._list, self._more]
-        self.box = widgets.VBox(parts).add_class("qstate-tasks")
+        self._status = looks.html()
+        self._list = looks.column([])
+        self._more = looks.html()
+        self.tray = Tray(looks, runs, redraw)
+        parts = [looks.html("<h3>Tasks</h3>"), self.search, self._status, self.tray.box, self._list, self._more]
+        self.box = looks.column(parts, "qstate-tasks")
 
     def close(self) -> None:
-        """Close what is not below the box."""
+        """Look for new scopes no more."""
         self._pause.close()
-        for name, card in self._kept.items():
-            if self.cards.get(name) is not card:
-                close_all(card.box)
-        self._kept = {}
 
     def draw(self) -> None:
         """Show the tasks that there are now, as far as they are searched for."""
         tasks = list(self.app.tasks.values())
-        change(self.search.layout, "display", "" if len(tasks) > _FEW or self.search.value else "none")
+        self._looks.show(self.search, len(tasks) > _FEW or bool(self.search.value))
         found = found_by(self.search.value, tasks)
         self._draw_status(tasks, found)
         if found[:SHOWN] != self._tasks:
@@ -117,7 +112,7 @@ class TaskList:
                 if card is not None:
                     old.append(card)
                     self._typed[task.name] = card.typed()
-                card = Card(task, self._runs, self._redraw, self._scopes.of)
+                card = Card(self._looks, task, self._runs, self._redraw, self._scopes.of)
                 card.retype(self._typed.pop(task.name, None))
             self._kept[task.name] = self.cards[task.name] = card
         self._list.children = [card.box for card in self.cards.values()]

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets as widgets
-
 from qstate_nb.errors import QStateError
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import LABEL, NO_CHOICE, ROW, button, change, problem_html, scrolling
+from qstate_nb.notebook.panel.parts import NO_CHOICE, change, problem_html
+from qstate_nb.notebook.panel.pool import ROW, Looks
 from qstate_nb.notebook.render import escape
 
 _PLAY = 0.4  # seconds an event
@@ -23,30 +22,29 @@ class TimeBar:
     types must not change while events come.
 
     Args:
+        looks: makes the widgets.
         model: the panel's.
         redraw: asks for the panel to be drawn again.
     """
 
-    def __init__(self, model: PanelModel, redraw: Callable[[], object]) -> None:
+    def __init__(self, looks: Looks, model: PanelModel, redraw: Callable[[], object]) -> None:
         self.model = model
+        self._looks = looks
         self._redraw = redraw
         self._player = Player(self._step, redraw)
-        self._picture = scrolling("timeline")
-        self._where = widgets.HTML()
-        self._moment = widgets.Text(
-            description="go to event", placeholder="number or label", continuous_update=False, style=LABEL
-        )
-        self._moment.observe(self._typed, "value")
+        self._picture = looks.scrolling("timeline")
+        self._where = looks.html()
+        self._moment = looks.text("go to event", "number or label", self._typed, at_once=False, layout={})
         self._back = self._button("Back", "step-backward", "Show State before this event", lambda: self._go(-1))
         self._on = self._button("Forward", "step-forward", "Show State after the next event", lambda: self._go(1))
-        self._play = button("Play", "play", "Show one event after the other", self._toggle)
-        self._labels = widgets.Dropdown(options=[("-", NO_CHOICE)], description="go to label", style=LABEL)
+        self._play = looks.button("Play", "Show one event after the other", self._toggle, icon="play")
+        self._labels = looks.menu("go to label", [("-", NO_CHOICE)])
         self._labels.observe(self._label_chosen, "value")
-        self._name = widgets.Text(description="label", placeholder="name of this moment", style=LABEL)
-        self._problem = widgets.HTML()
+        self._name = looks.text("label", "name of this moment", lambda _: None, layout={})
+        self._problem = looks.html()
         now = self._button("Now", "fast-forward", "Show now", lambda: model.go_to(None))
-        moving = widgets.HBox([self._where, self._back, self._on, self._play, now, self._moment], layout=ROW)
-        changing = widgets.HBox(
+        moving = looks.row([self._where, self._back, self._on, self._play, now, self._moment], **ROW)
+        changing = looks.row(
             [
                 self._button("Undo", "undo", "Undo the last call or command", model.undo),
                 self._button("Redo", "repeat", "Bring back what was undone", model.redo),
@@ -55,16 +53,16 @@ class TimeBar:
                 self._button("Label", "tag", "Give the moment that is now this name", self._label),
                 self._labels,
             ],
-            layout=ROW,
+            **ROW,
         )
-        self.box = widgets.VBox([self._picture, moving, changing, self._problem]).add_class("qstate-time")
+        self.box = looks.column([self._picture, moving, changing, self._problem], "qstate-time")
 
     def close(self) -> None:
         """Play no more."""
         self._player.stop()
 
     def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
-        return button(name, icon, tooltip, lambda: self._try(do))
+        return self._looks.button(name, tooltip, lambda: self._try(do), icon=icon)
 
     def _try(self, do: Callable[[], object]) -> None:
         self._player.stop()
@@ -91,9 +89,9 @@ class TimeBar:
             self._labels.options = options
         change(self._picture, "value", self.model.timeline())
 
-    def _typed(self, changed: Any) -> None:
+    def _typed(self, text: str) -> None:
         """The number of an event, or a label, was typed."""
-        text = changed["new"].strip()
+        text = text.strip()
         if text:
             self._try(lambda: self.model.go_to(int(text) if text.isdecimal() else text))
             self._moment.value = ""

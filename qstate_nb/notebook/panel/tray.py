@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import ipywidgets as widgets
-
 from qstate_nb.core.formats import counted
 from qstate_nb.errors import QStateError
-from qstate_nb.notebook.panel.parts import button, change, problem_html
+from qstate_nb.notebook.panel.parts import change, problem_html
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.runs import Prepared, Runs
 from qstate_nb.notebook.render import escape
 
@@ -21,6 +20,7 @@ class Tray:
     """A list of prepared calls; it is to be seen only if there are any.
 
     Args:
+        looks: makes the widgets.
         runs: has them.
         redraw: asks for the panel to be drawn again.
         clock: tells the time, as `time.monotonic` does.
@@ -29,23 +29,31 @@ class Tray:
         box: the tray's widget.
     """
 
-    def __init__(self, runs: Runs, redraw: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, looks: Looks, runs: Runs, redraw: Callable[[], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._looks = looks
         self._runs = runs
         self._redraw = redraw
         self._clock = clock
         self._shown: Sequence[Prepared] = ()
         self._moved = -_SETTLED  # when something else came to stand where a button was
-        self._heading = widgets.HTML()
+        self._heading = looks.html()
         self._rows: list[_Row] = []
-        self._list = widgets.VBox()
-        self._more = widgets.HTML()
-        self._problem = widgets.HTML()
-        run = button("Run together", "play", "Start all these calls at once", lambda: self._try(runs.run_together))
-        run.button_style = "primary"
-        empty = button("Empty", "trash", "Remove all these calls", lambda: self._try(runs.empty))
-        buttons = widgets.HBox([run, empty]).add_class("qstate-runs")
-        parts = [self._heading, self._list, self._more, self._problem, buttons]
-        self.box = widgets.VBox(parts, layout={"display": "none"}).add_class("qstate-together")
+        self._list = looks.column([])
+        self._more = looks.html()
+        self._problem = looks.html()
+        run = looks.button(
+            "Run together",
+            "Start all these calls at once",
+            lambda: self._try(runs.run_together),
+            icon="play",
+            button_style="primary",
+        )
+        empty = looks.button("Empty", "Remove all these calls", lambda: self._try(runs.empty), icon="trash")
+        buttons = looks.row([run, empty], "qstate-runs")
+        self._parts = (self._heading, self._list, self._more, self._problem, buttons)
+        self.box = looks.column([], "qstate-together")
 
     def _try(self, do: Callable[[], object]) -> None:
         if self._clock() - self._moved < _SETTLED:  # else a double click would do two things
@@ -61,7 +69,7 @@ class Tray:
     def draw(self) -> None:
         """Show what is prepared."""
         prepared = self._runs.prepared
-        change(self.box.layout, "display", "" if prepared else "none")
+        self._looks.show(self.box, bool(prepared))
         if not prepared:
             change(self._problem, "value", "")
         shown = prepared[:SHOWN]
@@ -75,10 +83,13 @@ class Tray:
         change(self._heading, "value", f"<h4>Together: {counted(number, 'call')}</h4>")
         hidden = len(prepared) - len(shown)
         change(self._more, "value", f"<div>… {hidden:,} more</div>" if hidden else "")
+        if prepared:
+            change(self.box, "children", self._parts)
 
     def _make_rows(self, number: int) -> None:
         more = [
-            _Row(lambda each: self._try(lambda: self._runs.remove(each))) for _ in range(number - len(self._rows))
+            _Row(self._looks, lambda each: self._try(lambda: self._runs.remove(each)))
+            for _ in range(number - len(self._rows))
         ]
         if more:
             self._rows += more
@@ -88,12 +99,13 @@ class Tray:
 class _Row:
     """One prepared call, and Remove."""
 
-    def __init__(self, remove: Callable[[Prepared], object]) -> None:
+    def __init__(self, looks: Looks, remove: Callable[[Prepared], object]) -> None:
         self._shown: Prepared | None = None
+        self._looks = looks
         self._remove = remove
-        self._text = widgets.HTML()
-        self._button = button("Remove", "times", "", self._clicked)
-        self.box = widgets.HBox([self._text, self._button]).add_class("qstate-prepared")
+        self._text = looks.html()
+        self._button = looks.button("Remove", "", self._clicked, icon="times")
+        self.box = looks.row([self._text, self._button], "qstate-prepared")
 
     def _clicked(self) -> None:
         if self._shown is not None:
@@ -102,7 +114,7 @@ class _Row:
     def show(self, prepared: Prepared | None) -> None:
         """Show this call; None hides the row."""
         self._shown = prepared
-        change(self.box.layout, "display", "none" if prepared is None else "")
+        self._looks.show(self.box, prepared is not None)
         if prepared is not None:
             change(self._text, "value", f'<div class="qstate-code">{escape(str(prepared))}</div>')
             change(self._button, "tooltip", f"Remove {prepared}")

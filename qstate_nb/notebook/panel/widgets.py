@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import ipywidgets as widgets
+from IPython.core.getipython import get_ipython
 
 from qstate_nb.app import InlineApp
 from qstate_nb.app.nesting import running_loop
@@ -19,7 +20,8 @@ from qstate_nb.notebook.panel.eventlog import EventLog
 from qstate_nb.notebook.panel.eventpart import EventPart
 from qstate_nb.notebook.panel.explorer import Explorer
 from qstate_nb.notebook.panel.model import PanelModel
-from qstate_nb.notebook.panel.parts import Part, all_below, button, change, close_all, problem_html
+from qstate_nb.notebook.panel.parts import Part, all_below, change, problem_html
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.racetab import RaceTab
 from qstate_nb.notebook.panel.redraw import Redraw
 from qstate_nb.notebook.panel.runs import Runs
@@ -33,6 +35,8 @@ from qstate_nb.notebook.panel.timebar import TimeBar
 from qstate_nb.notebook.render import escape
 
 _log = logging.getLogger(__name__)
+
+_AT_MOST = 5.0  # seconds; a kernel that ends sends no more
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]
@@ -52,30 +56,32 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._drawing = threading.Lock()  # the first time in this thread, then in the redraw's
         loop = running_loop()
         calls, buckets, ask = Calls(app), Buckets(app), self._ask
-        self._redraw = Redraw(self._draw, idle=calls.next_tick)
+        self._looks = looks = Looks()
+        self._redraw = Redraw(self._draw_and_send, idle=calls.next_tick)
         self.model = PanelModel(app, buckets)
         self._still = Still(self.model.overview)
         self._runs = Runs(app, loop)
-        self._tasks = TaskList(app, self._runs, ask)
-        self._state = StatePart(buckets, ask)
-        self._time = TimeBar(self.model, ask)
+        self._tasks = TaskList(looks, app, self._runs, ask)
+        self._state = StatePart(looks, buckets, ask)
+        self._time = TimeBar(looks, self.model, ask)
         parts: dict[str, Part] = {
-            "Calls": CallList(calls, ask),
+            "Calls": CallList(looks, calls, ask),
             "Timeline": self._time,
-            "Events": EventPart(EventLog(app), ask),
-            "Scenarios": ScenarioPart(Scenarios(app, Background(loop), ask)),
-            "Races": RaceTab(Explorer(app, ask)),
+            "Events": EventPart(looks, EventLog(app), ask),
+            "Scenarios": ScenarioPart(looks, Scenarios(app, Background(loop), ask)),
+            "Races": RaceTab(looks, Explorer(app, ask)),
         }
         self._parts = list(parts.values())
-        self._tabs = widgets.Tab([part.box for part in self._parts], titles=tuple(parts))
-        self._tabs.observe(ask, "selected_index")
-        self._problem = widgets.HTML()
-        style = widgets.HTML(f"<style>{CSS}</style>")
-        super().__init__([style, self._head(), self._problem, self._main(), self._tabs])
-        self.add_class("qstate-panel")
+        self._tabs = looks.make(widgets.Tab, [looks.column([]) for _ in parts], titles=tuple(parts))
+        self._tabs.observe(self._tab_chosen, "selected_index")
+        self._problem = looks.html()
         self._unsubscribe = [app.subscribe(ask), app.registry.subscribe(ask)]
         try:
             self._draw()
+            style = looks.html(f"<style>{CSS}</style>")
+            children = [style, self._head(), self._problem, self._main(), self._tabs]
+            with self._drawing:  # this sends it, as it is by now
+                super().__init__(children, _dom_classes=("qstate-panel",))
         except BaseException:
             self.close()
             raise
@@ -83,11 +89,11 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._redraw.ask()
 
     def _head(self) -> Any:
-        title = widgets.HTML(f"<h2>qstate · {escape(self.app.name)}</h2>").add_class("qstate-title")
-        return widgets.HBox([title, button("Close", "", "Close the panel", self.close)]).add_class("qstate-head")
+        title = self._looks.html(f"<h2>qstate · {escape(self.app.name)}</h2>", "qstate-title")
+        return self._looks.row([title, self._looks.button("Close", "Close the panel", self.close)], "qstate-head")
 
     def _main(self) -> Any:
-        return widgets.HBox([self._tasks.box, self._state.box]).add_class("qstate-main")
+        return self._looks.row([self._tasks.box, self._state.box], "qstate-main")
 
     def close(self) -> None:
         """Unsubscribe, and take the panel away."""
@@ -98,9 +104,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._redraw.close()
             self._still.close()
             self._runs.close()
-            for part in (self._tasks, self._state, self._time):
-                part.close()
-            close_all(self)
+            self._tasks.close()
+            self._time.close()
+            self._looks.close()
+            self.layout.close()
         super().close()
 
     def _ask(self, _: object = None) -> None:
@@ -108,12 +115,21 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._redraw.ask()
         self._still.ask()
 
+    def _tab_chosen(self, _: object) -> None:
+        self._draw()
+        self._ask()
+
+    def _draw_and_send(self) -> None:
+        self._draw()
+        _wait_until_sent()
+
     def _draw(self) -> None:
         with self._drawing:
             tab = self._tabs.selected_index or 0
             named: dict[str, Part] = {"tasks": self._tasks, "State": self._state}
             named[self._tabs.titles[tab]] = self._parts[tab]
             problems = [self._drawn(name, part) for name, part in named.items()]
+            change(self._tabs.children[tab], "children", (self._parts[tab].box,))  # if it was never seen: it is sent
             change(self._problem, "value", "".join(filter(None, problems)))
             _serve_while_busy(self)
 
@@ -137,6 +153,19 @@ class Panel(widgets.VBox):  # type: ignore[misc]
 
     def _ipython_display_(self) -> None:
         self._still.show(self._repr_mimebundle_())
+
+
+def _wait_until_sent() -> None:
+    """Wait until the kernel has sent what it has to send by now.
+
+    Its thread for that gets slow while a task keeps Python busy. What waits there would get more and more, and all
+    answers of the kernel would wait behind it.
+    """
+    thread = getattr(getattr(get_ipython(), "kernel", None), "iopub_thread", None)
+    if thread is not None:
+        sent = threading.Event()
+        thread.schedule(sent.set)
+        sent.wait(_AT_MOST)
 
 
 def _serve_while_busy(box: Any) -> None:

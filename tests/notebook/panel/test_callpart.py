@@ -13,7 +13,7 @@ from support.markup import HOSTILE, seen_in
 from qstate_nb import Call, InlineApp, Progress
 from qstate_nb.notebook.panel.callmodel import ROWS, Calls
 from qstate_nb.notebook.panel.callpart import CallList, CallRow
-from qstate_nb.notebook.panel.parts import close_all
+from qstate_nb.notebook.panel.pool import Looks
 
 WAIT = 10
 
@@ -31,9 +31,10 @@ def asked() -> Asked:
 
 @pytest.fixture
 def part(app: InlineApp, asked: Asked) -> Iterator[CallList]:
-    part = CallList(Calls(app), asked)
+    part = CallList(Looks(), Calls(app), asked)
+    part.box.open()
     yield part
-    close_all(part.box)
+    part.box.looks.close()
 
 
 def row_of(part: CallList, number: int) -> CallRow:
@@ -281,7 +282,8 @@ def test_a_redraw_without_a_change_sends_nothing(app: InlineApp, part: CallList,
 
 def test_a_second_that_passes_sends_the_time_alone(app: InlineApp, front_end: FrontEnd) -> None:
     now = [0]
-    part = CallList(Calls(app, lambda: now[0]), lambda: None)
+    part = CallList(Looks(), Calls(app, lambda: now[0]), lambda: None)
+    part.box.open()
     call = made(app)
     call.write("x" * 4_000)
     now[0] = call._created
@@ -289,7 +291,7 @@ def test_a_second_that_passes_sends_the_time_alone(app: InlineApp, front_end: Fr
     now[0] += 1_000_000_000
     assert sent_by(front_end, part.draw) == 1
     assert seen(row_of(part, 1)._time) == "1 s"
-    close_all(part.box)
+    part.box.looks.close()
 
 
 def test_a_burst_sends_as_much_as_one_change(app: InlineApp, part: CallList, front_end: FrontEnd) -> None:
@@ -318,7 +320,7 @@ def test_a_thousand_calls_have_as_many_widgets_as_eight(app: InlineApp, part: Ca
         app.run("quick")
     assert sent_by(front_end, part.draw) < ROWS * 6
     assert len(front_end.models) == before
-    close_all(part.box)
+    part.box.looks.close()
     assert front_end.models == {}
 
 

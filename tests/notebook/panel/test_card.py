@@ -13,6 +13,7 @@ from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp, State
 from qstate_nb.notebook.panel.card import Card, about_html
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.runs import Runs
 
 WAIT = 10
@@ -34,7 +35,9 @@ def runs(app: InlineApp) -> Runs:
 
 
 def card_of(app: InlineApp, runs: Runs, name: str = "step1") -> Card:
-    return Card(app.tasks[name], runs, lambda: None, lambda _: ())
+    card = Card(Looks(), app.tasks[name], runs, lambda: None, lambda _: ())
+    card.box.open()
+    return card
 
 
 def control(card: Card, name: str) -> Any:

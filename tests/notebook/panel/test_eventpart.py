@@ -12,7 +12,8 @@ from support.markup import HOSTILE, seen_in
 from qstate_nb import InlineApp, State
 from qstate_nb.notebook.panel.eventlog import BUDGET, PAGE, USER, EventLog
 from qstate_nb.notebook.panel.eventpart import EventPart
-from qstate_nb.notebook.panel.parts import NO_CHOICE, close_all
+from qstate_nb.notebook.panel.parts import NO_CHOICE
+from qstate_nb.notebook.panel.pool import Looks
 
 
 class Signup(State):
@@ -36,9 +37,10 @@ def asked() -> Asked:
 
 @pytest.fixture
 def part(app: InlineApp, asked: Asked) -> Iterator[EventPart]:
-    part = EventPart(EventLog(app), asked)
+    part = EventPart(Looks(), EventLog(app), asked)
+    part.box.open()
     yield part
-    close_all(part.box)
+    part.box.looks.close()
 
 
 def fill(app: InlineApp, number: int) -> None:
@@ -228,5 +230,5 @@ def test_a_burst_sends_as_much_as_one_change(
     assert front_end.sent - before == 3  # the table, how many there are, and that there are older ones now
     assert table(part).startswith("eventstateopwhat changedby100003")
     assert len(part._table.value) < 50_000
-    close_all(part.box)
+    part.box.looks.close()
     assert front_end.models == {}

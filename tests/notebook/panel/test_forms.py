@@ -15,6 +15,7 @@ from support.forms import parts_of, seen_problems
 from qstate_nb import InlineApp, Scope, State
 from qstate_nb.core.keys import ScopeId
 from qstate_nb.notebook.panel.forms import Form
+from qstate_nb.notebook.panel.pool import Looks
 
 
 class Chat(State):
@@ -46,7 +47,7 @@ def test_each_parameter_has_a_field_but_not_variadic_ones_nor_states(app: Inline
     @app.task
     def step1(chat: Chat, a: int, /, b: str = "x", *args: int, c: Point, **more: int) -> None: ...
 
-    form = Form(step1)
+    form = Form(Looks(), step1)
     assert [each.parameter.name for each in form.fields] == ["a", "b", "c"]
     assert form.box.children == tuple(each.box for each in form.fields)
 
@@ -55,7 +56,7 @@ def test_it_gives_what_was_filled_in_and_leaves_the_rest_to_the_defaults(app: In
     @app.task
     def step1(a: int, b: str = "x", c: list[int] = [1], d: bool = False, e: Point = Point(1)) -> None: ...  # noqa: B006, B008
 
-    form = Form(step1)
+    form = Form(Looks(), step1)
     front_end.fill(control(form, "a"), value="5")
     assert form.read() == {"a": 5}
     front_end.fill(control(form, "b"), value="")
@@ -71,7 +72,7 @@ def test_all_that_is_wrong_is_marked_at_once_and_goes_away_when_it_is_right(
     @app.task
     def step1(a: int, b: dict[str, int], c: Any, d: str = "") -> None: ...
 
-    form = Form(step1)
+    form = Form(Looks(), step1)
     front_end.fill(control(form, "a"), value="<img src=x>")
     assert form.read() is None
     assert form.wrong == ["a", "b", "c"]
@@ -92,7 +93,7 @@ def test_each_change_is_told(app: InlineApp, front_end: FrontEnd) -> None:
     def step1(a: int, p: Point, o: int | None) -> None: ...
 
     told: list[None] = []
-    form = Form(step1, changed=lambda: told.append(None))
+    form = Form(Looks(), step1, changed=lambda: told.append(None))
     front_end.fill(control(form, "a"), value="x")
     for box in parts_of(form.box, widgets.Text)[1:]:
         front_end.fill(box, value="1")
@@ -129,7 +130,7 @@ def test_a_parameter_that_is_a_scope_suggests_those_that_there_are(
         asked.append(name)
         return known
 
-    form = Form(app.task(step1), known_scopes)
+    form = Form(Looks(), app.task(step1), known_scopes)
     form.refresh()
     (box,) = parts_of(form.box, widgets.Combobox)
     assert form.has_scopes
@@ -147,7 +148,7 @@ def test_a_default_scope_is_filled_in_and_a_number_is_typed(app: InlineApp) -> N
     @app.task
     def step1(state: Annotated[Chat, Scope("chat")], chat: int = 2**60) -> None: ...
 
-    form = Form(step1)
+    form = Form(Looks(), step1)
     assert control(form, "chat").value == str(2**60)
     assert form.read() == {}
 
@@ -159,7 +160,8 @@ def test_scopes_of_several_states_are_suggested_and_only_sent_when_they_change(
     def step1(one: Annotated[Chat, Scope("c")], two: Annotated[Order, Scope("c")], c: int) -> None: ...
 
     known: dict[str, list[ScopeId]] = {"Chat": [1, 2], "Order": [2, 3]}
-    form = Form(step1, known.__getitem__)
+    form = Form(Looks(), step1, known.__getitem__)
+    form.box.open()
     form.refresh()
     assert control(form, "c").options == ("1", "2", "3")
     sent = front_end.sent
@@ -174,7 +176,8 @@ def test_without_scopes_there_is_nothing_to_refresh(app: InlineApp, front_end: F
     @app.task
     def step1(state: Chat, a: int, p: Point, o: int | None) -> None: ...
 
-    form = Form(step1)
+    form = Form(Looks(), step1)
+    form.box.open()
     sent = front_end.sent
     form.refresh()
     assert not form.has_scopes
@@ -188,14 +191,14 @@ def test_what_was_typed_goes_where_name_and_annotation_are_the_same(app: InlineA
     @app.task(name="step1")
     def step1(a: int, b: str, c: int, d: int = 1) -> None: ...
 
-    first = Form(step1)
+    first = Form(Looks(), step1)
     for name in "abc":
         front_end.fill(control(first, name), value="7")
 
     @app.task(name="step1")
     def step1_again(c: str, a: int, e: int, d: int = 2) -> None: ...
 
-    second = Form(app.tasks["step1"])
+    second = Form(Looks(), app.tasks["step1"])
     second.retype(first.typed())
     assert {each.parameter.name: control(second, each.parameter.name).value for each in second.fields} == {
         "c": "",

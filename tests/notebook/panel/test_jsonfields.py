@@ -16,6 +16,7 @@ from support.comms import FrontEnd, listening
 from support.forms import given, parameter, problems, simple
 
 from qstate_nb.notebook.panel.jsonfields import is_container, json_control
+from qstate_nb.notebook.panel.pool import Looks
 
 
 @dataclass
@@ -139,13 +140,13 @@ def test_a_number_with_too_many_digits_is_said(front_end: FrontEnd) -> None:
     ],
 )
 def test_a_default_is_shown_as_json_if_that_means_the_same(annotation: Any, default: Any, text: str) -> None:
-    area, _ = json_control(parameter(annotation, default))
+    area, _ = json_control(Looks(), parameter(annotation, default))
     assert area.value == text
 
 
 def test_a_long_default_has_a_line_for_each_item_and_a_larger_area() -> None:
-    area, _ = json_control(parameter(list[str], ["x" * 30] * 3))
+    area, _ = json_control(Looks(), parameter(list[str], ["x" * 30] * 3))
     assert area.value.splitlines()[:2] == ["[", '  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",']
     assert area.rows == 5
-    area, _ = json_control(parameter(list[int], list(range(100))))
+    area, _ = json_control(Looks(), parameter(list[int], list(range(100))))
     assert area.rows == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -58,6 +59,27 @@ def test_a_burst_of_changes_is_drawn_once_and_its_last_change_is(canvas: Canvas)
     assert canvas.ended.acquire(timeout=WAIT)
     redraw.close()
     assert canvas.drawn == [0, 100_000]
+
+
+def test_after_a_drawing_that_took_long_it_waits_as_long() -> None:
+    """Where a task keeps Python busy, more drawings would keep others from having their turn."""
+    begun: list[float] = []
+    ended: list[float] = []
+    twice = threading.Event()
+
+    def draw() -> None:
+        begun.append(time.monotonic())
+        redraw.ask()
+        if len(begun) == 2:
+            twice.set()
+        threading.Event().wait(0.05)
+        ended.append(time.monotonic())
+
+    redraw = Redraw(draw, 0)
+    redraw.ask()
+    assert twice.wait(WAIT)
+    redraw.close()
+    assert begun[1] - ended[0] >= ended[0] - begun[0]
 
 
 def test_a_burst_from_many_threads_loses_no_last_change(canvas: Canvas) -> None:

@@ -13,6 +13,7 @@ from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp, State
 from qstate_nb.notebook.panel.background import Background
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.scenariopart import ScenarioPart
 from qstate_nb.notebook.panel.scenarios import Scenarios
 
@@ -194,7 +195,7 @@ def test_an_empty_recording_is_no_walk(model: Scenarios) -> None:
 
 
 def test_its_buttons_do_it_and_are_there_when_they_can(app: InlineApp, model: Scenarios) -> None:
-    part = ScenarioPart(model)
+    part = ScenarioPart(Looks(), model)
     part.draw()
     assert [part._next.disabled, part._back.disabled, part._record.disabled, part._stop.disabled] == [
         *(True, True, False, True),
@@ -220,7 +221,8 @@ def test_its_buttons_do_it_and_are_there_when_they_can(app: InlineApp, model: Sc
 
 
 def test_drawing_it_again_sends_nothing_new(recorded: Scenarios, front_end: FrontEnd) -> None:
-    part = ScenarioPart(recorded)
+    part = ScenarioPart(Looks(), recorded)
+    part.box.open()
     part.draw()
     sent = front_end.sent
     part.draw()
@@ -228,7 +230,7 @@ def test_drawing_it_again_sends_nothing_new(recorded: Scenarios, front_end: Fron
 
 
 def test_names_and_errors_are_text(app: InlineApp, model: Scenarios) -> None:
-    part = ScenarioPart(model)
+    part = ScenarioPart(Looks(), model)
     model.record(HOSTILE)
     app.run("count")
     part.draw()

@@ -13,6 +13,7 @@ from support.markup import HOSTILE, seen_in
 from qstate_nb import InlineApp, State, StateRegistry
 from qstate_nb.core.keys import StateKey
 from qstate_nb.notebook.panel.buckets import Buckets
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.statepart import StatePart
 from qstate_nb.notebook.panel.staterows import RowBox, SectionBox
 
@@ -47,7 +48,9 @@ class Screen:
         self.asked = 0
         self.now = 0.0
         self.buckets = Buckets(app, clock=lambda: self.now)
-        self.part = StatePart(self.buckets, self._ask, clock=lambda: self.now)
+        self.looks = Looks()
+        self.part = StatePart(self.looks, self.buckets, self._ask, clock=lambda: self.now)
+        self.part.box.open()
         self.part.draw()
 
     def _ask(self) -> None:
@@ -131,7 +134,7 @@ class Screen:
 def screen(app: InlineApp, front_end: FrontEnd) -> Iterator[Screen]:
     screen = Screen(app, front_end)
     yield screen
-    screen.part.close()
+    screen.looks.close()
 
 
 def test_buckets_have_headings_and_rows(app: InlineApp, screen: Screen) -> None:
@@ -688,9 +691,9 @@ def test_closing_leaves_no_widget(app: InlineApp, front_end: FrontEnd) -> None:
     screen.click(screen.row("k1"), "Edit")
     screen.click(screen.row("k1"), "Cancel")
     screen.click(screen.part, "▾ Signup")
-    screen.part.close()
+    screen.looks.close()
     assert set(front_end.models) == before
-    screen.part.close()  # no harm
+    screen.looks.close()  # no harm
 
 
 # --- what is odd
@@ -765,7 +768,7 @@ def test_two_parts_of_one_app_agree(app: InlineApp, screen: Screen, front_end: F
     other.draw()
     assert "n\n2\n" in other.text()
     assert screen.text().partition("▾ ")[2] == other.text().partition("▾ ")[2]
-    other.part.close()
+    other.looks.close()
 
 
 def test_an_app_of_another_registry_is_not_shown(front_end: FrontEnd, screen: Screen) -> None:

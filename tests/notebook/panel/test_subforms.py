@@ -103,7 +103,7 @@ def test_what_may_be_none_is_none_until_the_tick_is_set(annotation: Any, default
     assert given(made) is None
     front_end.fill(made.tick, value=True)
     assert made.tick.description == "it is set"
-    assert made.inner.box.layout.display == ""
+    assert made.inner.box.layout.display is None
     assert is_missing(made)
     front_end.fill(made.inner.control, value="5")  # type: ignore[attr-defined]
     assert given(made) == 5

@@ -14,7 +14,8 @@ from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp, Scope, State
 from qstate_nb.notebook.panel import tasklist as module
-from qstate_nb.notebook.panel.parts import all_below, close_all
+from qstate_nb.notebook.panel.parts import all_below
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.runs import Runs
 from qstate_nb.notebook.panel.tasklist import SHOWN, TaskList
 
@@ -37,7 +38,8 @@ def opened(app: InlineApp) -> Iterator[Callable[[], TaskList]]:
     lists: list[TaskList] = []
 
     def open_it() -> TaskList:
-        made = TaskList(app, Runs(app, None), lambda: made.draw())
+        made = TaskList(Looks(), app, Runs(app, None), lambda: made.draw())
+        made.box.open()
         made.draw()
         lists.append(made)
         return made
@@ -124,12 +126,14 @@ def test_a_redefined_task_keeps_what_was_typed_where_parameters_are_the_same(
 
 def test_closing_it_leaves_no_widget(app: InlineApp, front_end: FrontEnd) -> None:
     define(app, *(f"step{n}" for n in range(30)))
-    tasks = TaskList(app, Runs(app, None), lambda: tasks.draw())
+    tasks = TaskList(Looks(), app, Runs(app, None), lambda: tasks.draw())
+    tasks.box.open()
     tasks.draw()
     tasks.search.value = "step29"
     click(tasks.cards["step29"].box, "Add to together")
+    assert front_end.models
     tasks.close()
-    close_all(tasks.box)
+    tasks.box.looks.close()
     assert front_end.models == {}
 
 
@@ -143,11 +147,11 @@ def test_search_is_there_when_there_are_many(app: InlineApp, opened: Callable[[]
     assert tasks.search.layout.display == "none"
     define(app, "step6")
     tasks.draw()
-    assert tasks.search.layout.display == ""
+    assert tasks.search.layout.display is None
     tasks.search.value = "6"
     del app.tasks["step6"]
     tasks.draw()
-    assert tasks.search.layout.display == ""  # else nobody could take it back
+    assert tasks.search.layout.display is None  # else nobody could take it back
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,7 @@ def test_what_is_prepared_is_shown_and_runs(app: InlineApp, opened: Callable[[],
     define(app, "step1")
     tasks = opened()
     click(tasks.cards["step1"].box, "Add to together")
-    assert tasks.tray.box.layout.display == ""
+    assert tasks.tray.box.layout.display is None
     click(tasks.box, "Run together")
     assert app.calls[0].wait(WAIT).status == "success"
 

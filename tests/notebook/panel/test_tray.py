@@ -11,6 +11,7 @@ from support.forms import click, parts_of, seen_problems
 from support.markup import HOSTILE, seen_in
 
 from qstate_nb import InlineApp
+from qstate_nb.notebook.panel.pool import Looks
 from qstate_nb.notebook.panel.runs import Runs
 from qstate_nb.notebook.panel.tray import SHOWN, Tray
 
@@ -30,7 +31,8 @@ def runs(app: InlineApp) -> Runs:
 
 
 def open_tray(runs: Runs) -> Tray:
-    tray = Tray(runs, lambda: tray.draw())
+    tray = Tray(Looks(), runs, lambda: tray.draw())
+    tray.box.open()
     tray.draw()
     return tray
 
@@ -55,7 +57,7 @@ def test_it_is_to_be_seen_only_if_there_is_something(runs: Runs) -> None:
     assert tray.box.layout.display == "none"
     prepare(runs, 1)
     tray.draw()
-    assert tray.box.layout.display == ""
+    assert tray.box.layout.display is None
     click(tray.box, "Empty")
     assert tray.box.layout.display == "none"
 
@@ -101,7 +103,7 @@ def test_remove_takes_the_one_away_that_it_stands_beside(runs: Runs) -> None:
 def test_a_double_click_on_remove_removes_one(runs: Runs, row: int, second: str) -> None:
     """What stands below moves up under the mouse."""
     now = [0.0]
-    tray = Tray(runs, lambda: tray.draw(), lambda: now[0])
+    tray = Tray(Looks(), runs, lambda: tray.draw(), lambda: now[0])
     prepare(runs, 1, 2, 3)
     tray.draw()
     removes = [each for each in parts_of(tray.box, widgets.Button) if each.description == "Remove"]
@@ -118,7 +120,7 @@ def test_a_double_click_on_remove_removes_one(runs: Runs, row: int, second: str)
 
 
 def test_what_is_added_can_be_removed_and_run_at_once(runs: Runs) -> None:
-    tray = Tray(runs, lambda: tray.draw(), lambda: 0.0)
+    tray = Tray(Looks(), runs, lambda: tray.draw(), lambda: 0.0)
     for value in (1, 2):
         prepare(runs, value)
         tray.draw()
@@ -136,6 +138,7 @@ def test_what_is_added_can_be_removed_and_run_at_once(runs: Runs) -> None:
 def test_run_together_starts_all_and_says_what_is_wrong(runs: Runs) -> None:
     tray = open_tray(runs)
     prepare(runs, 1, 2)
+    tray.draw()
     click(tray.box, "Run together")
     assert [call.wait(WAIT).returning for call in runs.app.calls] == [1, 2]
     runs.app.task(name="step1")(lambda other: None)

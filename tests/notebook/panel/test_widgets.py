@@ -219,6 +219,71 @@ def test_a_burst_sends_few_messages_and_ends_on_the_last_values(
     assert sent < 5_000
 
 
+class SlowKernel:
+    """A kernel whose thread that sends does so when it is told to."""
+
+    def __init__(self) -> None:
+        self.kernel = self.iopub_thread = self
+        self.waiting: list[Callable[[], object]] = []
+
+    def schedule(self, send: Callable[[], object]) -> None:
+        self.waiting.append(send)
+
+    def send(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def test_it_is_not_drawn_again_before_the_kernel_has_sent_what_it_had_to(
+    app: InlineApp, opened: Callable[[], Panel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else more and more would wait there, and the kernel's answers behind it."""
+    kernel = SlowKernel()
+    monkeypatch.setattr("qstate_nb.notebook.panel.widgets.get_ipython", lambda: kernel)
+    panel = opened()
+    soon(lambda: kernel.waiting)  # drawn, and not sent
+    for n in range(100):
+        app.state(Signup).set("n", n)
+    assert len(kernel.waiting) == 1
+    assert "99" not in seen(panel._state.box)
+    kernel.send()
+    soon(lambda: "99" in seen(panel._state.box))
+    monkeypatch.undo()
+    kernel.send()
+
+
+def test_opening_it_costs_few_messages_and_a_tab_is_sent_when_it_is_chosen(
+    app: InlineApp, opened: Callable[[], Panel], front_end: FrontEnd
+) -> None:
+    """A kernel drops messages for a browser that is slow when there are a thousand of them."""
+
+    @app.task
+    def step1(state: Signup, phone: str) -> None: ...
+    @app.task
+    def step2(state: Signup, code: int, retry: bool = False) -> None: ...
+    @app.task
+    def step3(state: Signup) -> None: ...
+
+    app.state(Signup).update(a=1, b=2, c=[3])
+    app.run("step3")
+    panel = opened()
+    soon(lambda: not panel._redraw._changed.is_set())
+    assert front_end.sent <= 150
+    for title, text in (
+        ("Timeline", "now: event 1"),
+        ("Events", "Signup"),
+        ("Scenarios", "no scenario"),
+        ("Races", ""),
+    ):
+        before = front_end.sent
+        assert text in seen(tab(panel, title))  # at once
+        assert 10 < front_end.sent - before < 45
+        tab(panel, "Calls")
+        before = front_end.sent
+        tab(panel, title)
+        assert front_end.sent - before < 5
+
+
 def test_two_panels_of_one_app_agree_and_are_closed_by_themselves(
     app: InlineApp, opened: Callable[[], Panel]
 ) -> None:
