@@ -21,14 +21,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qstate_nb.app import Call, InlineApp, Progress, Scenario, Step, Task, TaskResult
-from qstate_nb.core.adapters import AsyncStateRegistry, SyncStateRegistry
+from qstate_nb.app.adapters import AsyncStateRegistry, SyncStateRegistry
 from qstate_nb.core.binding import Scope
 from qstate_nb.core.inject import StatePlugin
 from qstate_nb.core.journal import ABSENT, Actor, Change, Event
 from qstate_nb.core.keys import StateKey
-from qstate_nb.core.registry import StateRegistry, default_registry
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import AsyncState, State, SyncState
 from qstate_nb.core.transactions import Transaction, transaction
+from qstate_nb.stores.opening import default_registry, open_store
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -59,6 +60,7 @@ __all__ = [
     "Transaction",
     "default_registry",
     "load_ipython_extension",
+    "open_store",
     "panel",
     "transaction",
     "unload_ipython_extension",

@@ -17,9 +17,13 @@
     │   │   └── HorizonError     the events that it needs were dropped
     │   ├── SaveError            a value or file that can't be saved (also a ValueError)
     │   ├── LoadError            a file that can't be loaded (also a ValueError)
+    │   ├── UnreadableValueError a stored value that can't be read (also a ValueError)
+    │   ├── StoreError           something about where State is stored
+    │   │   └── StoreUnavailableError it can't be reached (also a ConnectionError)
     │   └── TransactionError     something about a transaction, or waiting for one
     │       ├── DeadlockError            tasks that wait for each other: it has the cycle
     │       ├── TransactionTimeoutError  a wait took longer than allowed (also a TimeoutError)
+    │       ├── TransactionLostError     another process has taken over what it held
     │       └── WouldBlockError          a sync op would have to wait where an event loop runs
     ├── InjectionError           a signature that State can't be injected into (also a TypeError)
     │   ├── WrongColourError         an async task with a sync State, or the reverse
@@ -109,6 +113,26 @@ class LoadError(StateError, ValueError):
     """A file can't be loaded: it is damaged, or of a newer version. Nothing is loaded."""
 
 
+class UnreadableValueError(StateError, ValueError):
+    """A stored value can't be read: it is damaged, foreign, or of a class that is not known here."""
+
+
+class StoreError(StateError):
+    """Something about where State is stored: a bad URL, a version that is not known, no space left."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """Where State is stored can't be reached, or doesn't answer.
+
+    Args:
+        is_done: whether the op was done: False if it surely wasn't, None if nobody can tell.
+    """
+
+    def __init__(self, message: str, *, is_done: bool | None = False) -> None:
+        super().__init__(message)
+        self.is_done = is_done
+
+
 class TransactionError(StateError):
     """A transaction can't be used like that, was left open, or was rolled back under code that took part in it."""
 
@@ -157,6 +181,10 @@ in one order everywhere, or all at once with transaction(a, b)
 
 class TransactionTimeoutError(TransactionError, TimeoutError):
     """A transaction, or an op, waited longer for a bucket than it was allowed to."""
+
+
+class TransactionLostError(TransactionError):
+    """Another process has taken over what the transaction held, because this one stood still; nothing was changed."""
 
 
 class WouldBlockError(TransactionError):

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, overload
 
 from qstate_nb.app.call import Call
+from qstate_nb.app.moving import Runner, check_can_move, moved
 from qstate_nb.app.nesting import run_blocking, running_loop
 from qstate_nb.app.output import current_printer
 from qstate_nb.app.result import TaskResult
@@ -24,11 +25,13 @@ from qstate_nb.app.threads import hold_stop
 from qstate_nb.core.formats import short
 from qstate_nb.core.inject import Function, StatePlugin, innermost, name_of
 from qstate_nb.core.keys import ScopeId
-from qstate_nb.core.registry import StateRegistry, default_registry
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import StateT
+from qstate_nb.core.store import MemoryStore
 from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.core.timetravel import Moment
-from qstate_nb.errors import NotFoundError, TaskDefinitionError
+from qstate_nb.errors import NotFoundError, StoreError, TaskDefinitionError
+from qstate_nb.stores.opening import default_registry, registry_of
 
 if TYPE_CHECKING:
     from qstate_nb.app.scenario import Scenario
@@ -63,6 +66,12 @@ class InlineApp:
     Args:
         name: for displays.
         registry: where the State lives; by default `default_registry`, so that State outlives the app.
+        store: in place of *registry*, where it is stored: a URL such as ``sqlite:///shop.db``, or what `open_store`
+            gave. Apps of a process with the same URL share one registry. ``app.registry.store.close()`` gives up its
+            connections; that also happens when the last one who uses it ends.
+
+    Raises:
+        StoreError: there are both *registry* and *store*, or that can't be opened; as `open_store`.
 
     Example:
         >>> import asyncio
@@ -82,9 +91,17 @@ class InlineApp:
         {'step': 1, 'phone': '456'}
     """
 
-    def __init__(self, name: str = "app", *, registry: StateRegistry | None = None) -> None:
+    def __init__(
+        self, name: str = "app", *, registry: StateRegistry | None = None, store: str | MemoryStore | None = None
+    ) -> None:
         self.name = name
-        self._registry = default_registry() if registry is None else registry
+        if registry is not None and store is not None:
+            raise StoreError("an app has a registry or a store, not both")
+        if registry is None:
+            registry = default_registry() if store is None else registry_of(store)
+        self._registry = registry
+        self.memory = None if registry.store.is_shared else registry
+        """Where State was in memory, if it was: `use` keeps it, so that one can go back."""
         self.plugin = StatePlugin(self._registry)
         self.tasks: dict[str, Task] = {}
         self.namespace = uuid.uuid4()  # of the calls' uuids
@@ -92,6 +109,7 @@ class InlineApp:
         self._ended: deque[Call] = deque(maxlen=MAX_CALLS)
         self._numbers = itertools.count(1)
         self._subscribers = Subscribers[Call | Task]()
+        self._movers = Subscribers[StateRegistry]()
         self._is_followed = False
         self._running: set[asyncio.Task[TaskResult]] = set()
         self._origin: InlineApp | None = None  # of a fork
@@ -99,7 +117,7 @@ class InlineApp:
         self._limits_time = True
         self.scenarios: dict[str, Scenario] = {}  # those that were recorded, by name
         self.recorder: Scenario | None = None  # what is run is recorded in it, until somebody ends that
-        self._registry.add_runner(self)
+        self._runner = Runner(self, registry)
 
     @overload
     def task(self, function: Function, /) -> Task: ...
@@ -248,6 +266,48 @@ class InlineApp:
     def registry(self) -> StateRegistry:
         """Where the State lives; in a task of a fork, the fork's."""
         return self._here()._registry
+
+    def use(self, registry: StateRegistry) -> None:
+        """Let the tasks work on the State of another registry from now on; forks stay where they are.
+
+        State objects that `state` gave before still work on the old one: ask for them again.
+
+        Args:
+            registry: such as ``StateRegistry(store=open_store("sqlite:///shop.db"))``.
+
+        Raises:
+            TaskError: a task runs, a scenario is recorded, or the code is in a task of a fork.
+            TransactionError: somebody here has a transaction open on the State that the app has now.
+            StateNameError: a State class of a task has a name there that is taken. Nothing is changed then.
+
+        Example:
+            >>> from qstate_nb import InlineApp, State, StateRegistry
+            >>> class Stock(State):
+            ...     pass
+            >>> app = InlineApp(registry=StateRegistry())
+            >>> @app.task
+            ... def sell(stock: Stock):
+            ...     return stock.increment("apples", -1)
+            >>> old = app.registry
+            >>> app.use(StateRegistry())
+            >>> app.run("sell").returning, old.history(), app.registry.history()
+            (-1, [], [<Event 1: Stock increment apples by sell #1>])
+        """
+        if registry is self._registry:
+            return
+        check_can_move(self)
+        plans = [(task, moved(task.injection, registry)) for task in list(self.tasks.values())]
+        for task, plan in plans:
+            task.injection = plan
+        self._registry, self.plugin = registry, StatePlugin(registry)
+        self._runner = Runner(self, registry)
+        if not registry.store.is_shared:
+            self.memory = registry
+        self._movers.tell(registry)
+
+    def on_use(self, subscriber: Callable[[StateRegistry], object]) -> Callable[[], None]:
+        """Call *subscriber* with the new registry after each `use`; the returned function unsubscribes."""
+        return self._movers.add(subscriber)
 
     def fork(self, at: Moment | None = None, *, name: str | None = None) -> InlineApp:
         """An app with the same tasks on a copy of the State, to try something without touching the real one.

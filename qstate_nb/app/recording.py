@@ -137,13 +137,13 @@ class Recording:
             self._on_act(Noted((write_of(event),), registry.at(event.seq)))
 
     def _writes(self, last: int) -> list[Event]:
-        """The user's events since this was last asked."""
+        """The events of this process's user since this was last asked."""
         since, self._seq = self._seq, last
         if last <= since:
             return []
         events = self._app.registry.history(since=since + 1, until=last)
         self.lost += last - since - len(events)
-        return [event for event in events if event.actor.task is None and event.stored]
+        return [event for event in events if event.stored and event.actor.task is None and event.actor.host is None]
 
 
 def as_given(given: T) -> T:

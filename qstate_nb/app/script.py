@@ -109,9 +109,9 @@ async def run_script(
 
 
 def _leaks(registry: StateRegistry, seq: int, running: Container[str]) -> list[str]:
-    """Say so if the real State has changed after all, by others than calls that ran before."""
+    """Say so if the real State has changed after all, by others here than calls that ran before."""
     events = registry.history(since=seq + 1) if registry.seq > seq else ()
-    found = [event for event in events if str(event.actor) not in running]
+    found = [event for event in events if event.actor.host is None and str(event.actor) not in running]
     if not found:
         return []
     return [

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CLOSED: Final[dict[str, Any]] = {}
 """What an op finds in place of the fields of a bucket that needs a closer look. It stays empty."""
 
+KEEP: Final = -1.0
+"""A draft's `expires` that leaves it at what it was."""
+
 _actor = current_actor.get
 
 _NUMBERS: Final[tuple[type, ...]] = (int, float)
@@ -35,19 +38,20 @@ class Bucket:
 
     Attributes:
         fields: what is stored; only changed under the store's lock, and a value in it never.
-        open: `fields`, or `CLOSED` while the bucket is held, is not listed, or is in doubt: so that one look tells
-            an op that it can go straight on.
+        open: `fields`, or `CLOSED` while the bucket is held, is not listed, is in doubt, or can expire: so that one
+            look tells an op that it can go straight on.
         writers: for each field, the record of the event that last wrote it.
         is_listed: whether the store lists it; one that was never written to, or was dropped, is not.
         is_plain: whether no value that has to be copied was ever put in.
         holder: the innermost open transaction that holds it.
         queue: who waits for it, first come first.
         doubts: transactions that were rolled back here, as long as code that took part in one may still run.
+        deadline: when it expires, in seconds since the epoch, or None.
     """
 
     __slots__ = (
-        *("__weakref__", "_hot", "doubts", "fields", "holder", "is_listed", "is_plain", "key", "open", "queue"),
-        *("store", "writers"),
+        *("__weakref__", "_hot", "deadline", "doubts", "fields", "holder", "is_listed", "is_plain", "key", "open"),
+        *("queue", "store", "writers"),
     )
 
     def __init__(self, store: MemoryStore, key: StateKey) -> None:
@@ -61,6 +65,7 @@ class Bucket:
         self.holder: Frame | None = None
         self.queue: list[Waiter] = []
         self.doubts: tuple[weakref.ref[Frame], ...] = ()
+        self.deadline: float | None = None
         # Unpacking one tuple costs less than looking each of them up.
         self._hot = (*store.hot, self.fields, self.writers)
 
@@ -148,7 +153,8 @@ class Bucket:
     def reopen(self) -> None:
         """Let ops go straight on again, if they can."""
         is_free = self.is_listed and self.holder is None and not self.doubts
-        self.open = self.fields if is_free else CLOSED
+        can_expire = self.deadline is not None or self.key.name in self.store.ttls
+        self.open = self.fields if is_free and not can_expire else CLOSED
 
     def doubt(self, frame: Frame) -> None:
         """Note that a transaction was rolled back; code that took part in it mustn't go on as if nothing was."""
@@ -172,12 +178,23 @@ class Bucket:
             )
 
 
+class ClosedBucket(Bucket):
+    """A bucket that is never open, so that every op asks the store."""
+
+    __slots__ = ()
+
+    open = property(lambda _: CLOSED, lambda *_: None)
+
+
 class Draft:
     """A bucket as a transaction sees it: what it has changed, over what was there.
 
     Args:
         base: what was there.
         under: the transaction around it that the bucket was taken from, if any.
+
+    Attributes:
+        expires: the seconds after its end that the bucket is to expire, None for never; `KEEP` if that is as it was.
 
     Example:
         >>> draft = Draft({"a": 1, "b": 2})
@@ -186,13 +203,14 @@ class Draft:
         ({'b': 2, 'c': 3}, False, [('a', <absent>), ('c', 3)])
     """
 
-    __slots__ = ("base", "changed", "is_dropped", "under")
+    __slots__ = ("base", "changed", "expires", "is_dropped", "under")
 
     def __init__(self, base: Fields, under: Frame | None = None) -> None:
         self.base = base
         self.under = under
         self.changed: dict[str, Any] = {}
         self.is_dropped = False
+        self.expires: float | None = KEEP
 
     def get(self, key: str, default: Any, /) -> Any:
         """The value of *key*, or *default*."""

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from qstate_nb.core import ops
-from qstate_nb.core.buckets import CLOSED, Bucket, Draft
+from qstate_nb.core.buckets import CLOSED, KEEP, Bucket, Draft
 from qstate_nb.core.journal import ABSENT, Actor, Record, current_actor
 from qstate_nb.core.owners import Owner, elsewhere, running_owner
 from qstate_nb.core.values import IMMUTABLE
@@ -43,12 +43,13 @@ class Frame:
         drafts: the buckets that it holds, each with what it has changed.
         blocked: who waits for a bucket in it, or in a frame inside it.
         heir: the transaction that it was opened in and joins, if any.
+        is_closing: whether what it has changed is on its way to a shared store; then it can change nothing more.
         field: what it is about, if it is one op; not set otherwise.
     """
 
     __slots__ = (
-        *("__weakref__", "_record", "actor", "blocked", "drafts", "field", "heir", "op", "outer", "owner", "status"),
-        *("store", "waiter", "was_entered"),
+        *("__weakref__", "_record", "actor", "blocked", "drafts", "field", "heir", "is_closing", "op", "outer"),
+        *("owner", "status", "store", "waiter", "was_entered"),
     )
     field: str
 
@@ -60,6 +61,7 @@ class Frame:
         self.owner: weakref.ref[Owner] = weakref.ref(running_owner())  # a task that is lost may be collected
         self.status: Literal["open", "committed", "rolled back"] = "open"
         self.was_entered = False
+        self.is_closing = False
         self.drafts: dict[Bucket, Draft] = {}
         self.blocked: dict[Waiter, None] = {}  # an ordered set
         self.waiter: Waiter | None = None
@@ -84,6 +86,8 @@ class Frame:
 
     def run(self, bucket: Bucket, op: ops.Op, args: Sequence[Any]) -> Any:
         """Run an op on the draft of a bucket that it holds; a step of the store."""
+        if self.is_closing:
+            raise TransactionError(f"the transaction on {bucket.key} ends already; await what you start inside it")
         draft = self.drafts[bucket]
         result, changes = op(draft, *args)
         if changes:
@@ -137,7 +141,7 @@ class Frame:
         """Become the innermost holder of a bucket; inside a step of the store."""
         holder = bucket.holder
         under = None if holder is None else holder.drafts[bucket]
-        draft = self.drafts[bucket] = Draft(bucket.fields if under is None else under, holder)
+        draft = self.drafts[bucket] = Draft(self.store.base(bucket) if under is None else under, holder)
         draft.is_dropped = under is not None and under.is_dropped
         bucket.open = CLOSED
         bucket.holder = self
@@ -165,7 +169,7 @@ class Frame:
         commit = commit and (heir is None or heir.status == "open")
         if not commit:
             self._roll_back_inside()
-        elif heir is None:
+        elif heir is None and not self.store.is_shared:
             self._write()
         for bucket, draft in list(self.drafts.items()):
             self._let_go(bucket, draft, heir, commit)
@@ -206,15 +210,16 @@ class Frame:
         if commit and under is not None and heir in (None, under):
             under.drafts[bucket].changed.update(draft.changed)
             under.drafts[bucket].is_dropped = draft.is_dropped
+            if draft.expires is not KEEP:
+                under.drafts[bucket].expires = draft.expires
         elif commit and heir is not None:
             heir.drafts[bucket] = draft
             under = heir
         elif commit and draft.is_dropped:
             self.store.unlist(bucket)
-        if bucket.holder is self:
-            bucket.holder = under
-        else:
-            self._hand_over(bucket, under)
+        elif commit and draft.expires is not KEEP:
+            self.store.set_deadline(bucket, draft.expires)
+        self._leave(bucket, under)
         if not commit and self.was_entered:
             bucket.doubt(self)
         serve(bucket)
@@ -222,13 +227,22 @@ class Frame:
             wake_deadlocked(bucket)
         del self.drafts[bucket]
 
+    def _leave(self, bucket: Bucket, under: Frame | None) -> None:
+        """Hold a bucket no longer; the frame around it does so again, if there is one."""
+        if bucket.holder is self:
+            bucket.holder = under
+        else:
+            self._hand_over(bucket, under)
+        if bucket.holder is None:
+            self.store.let_go(bucket)
+
     def _hand_over(self, bucket: Bucket, under: Frame | None) -> None:
         """Let a transaction inside this one, that outlives it, give the bucket back to the one around this one."""
         for inner in holders(bucket):
             draft = inner.drafts[bucket]
             if draft.under is self:
                 draft.under = under
-                draft.base = bucket.fields if under is None else under.drafts[bucket]
+                draft.base = self.store.base(bucket) if under is None else under.drafts[bucket]
 
     def leave(self) -> None:
         """Take the running code out of it after its end, and out of those in and around it that this task has ended.

@@ -32,28 +32,41 @@ ABSENT: Final = _Absent.ABSENT
 """Stands for the value of a field that is not there."""
 
 
-class Actor(msgspec.Struct, frozen=True):
+class Actor(msgspec.Struct, frozen=True, weakref=True):
     """Who did it.
 
     Args:
         task: name of the task, or None for the user (a cell, a magic, the panel).
         call: number of the call in its app, from 1.
         cell: number of the notebook cell that was running, where there is one.
+        host, process: name of the machine, and number of the process there, if it was another process than this one.
 
     Example:
         >>> str(Actor("step1", 3, cell=7)), str(Actor(cell=7))
         ('step1 #3', 'user')
+        >>> str(Actor("step1", 3, host="worker-2", process=4711))
+        'step1 #3 @worker-2:4711'
     """
 
     task: str | None = None
     call: int | None = None
     cell: int | None = None
+    host: str | None = None
+    process: int | None = None
 
     def __str__(self) -> str:
-        return "user" if self.task is None else f"{self.task} #{self.call}"
+        number = "" if self.call is None else f" #{self.call}"
+        where = "" if self.host is None else f" @{self.host}:{self.process}"
+        return f"{self.task or 'user'}{number}{where}"
 
 
 _USER = Actor()
+
+
+def expiry() -> Actor:
+    """Who did it when State expires; each time another one, as the calls of a task are."""
+    return Actor("ttl")
+
 
 current_actor: ContextVar[Actor] = ContextVar("qstate_nb.current_actor", default=_USER)
 """On whose behalf the running code acts."""

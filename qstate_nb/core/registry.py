@@ -31,7 +31,8 @@ class StateRegistry(TimeTravel):
     Safe to use from any number of threads and event loops at once.
 
     Args:
-        max_events: how many events to keep; the oldest are dropped first. None keeps all.
+        max_events: how many events to keep in memory; the oldest are dropped first. None keeps all.
+        store: where all of it lives, if not in memory: see `qstate_nb.open_store`.
 
     Raises:
         ValueError: *max_events* is less than 1.
@@ -46,13 +47,13 @@ class StateRegistry(TimeTravel):
         [<Event 1: Signup set step by user>]
     """
 
-    def __init__(self, *, max_events: int | None = 10_000) -> None:
+    def __init__(self, *, max_events: int | None = 10_000, store: MemoryStore | None = None) -> None:
         super().__init__()
         self._lock = threading.Lock()
         self._owners: dict[str, tuple[str, str]] = {}
-        self._declared: dict[str, Declared] = {}
         self._states: dict[tuple[str, str], StateBase] = {}
-        self._store = MemoryStore(max_events, self._forget)
+        self._store = MemoryStore(max_events) if store is None else store
+        self._store.owners.add(self)
 
     def key(self, cls: type) -> StateKey:
         """The key of a class's bucket, by its name.
@@ -117,11 +118,17 @@ class StateRegistry(TimeTravel):
         if not (isinstance(cls, type) and issubclass(cls, StateBase)):
             raise NotAStateError(f"{cls!r} is not a State class; pass a subclass of State or AsyncState")
         self.key(cls)
+        self._store.set_ttl(cls.state_name, cls.state_ttl)
         if cls.declared is not None:
             cls.declared.types()
-            self._declared[cls.state_name] = cls.declared
+            self._store.declared[cls.state_name] = cls.declared
 
-    def _forget(self, name: str) -> None:
+    @property
+    def store(self) -> MemoryStore:
+        """Where all of it lives."""
+        return self._store
+
+    def forget(self, name: str) -> None:
         """Free a name whose last bucket was dropped."""
         with self._lock:
             self._owners.pop(name, None)
@@ -133,7 +140,7 @@ class StateRegistry(TimeTravel):
 
     def declared(self, name: str) -> Declared | None:
         """The fields that the State class of that name declares; of two classes, the one that was used last."""
-        return self._declared.get(name)
+        return self._store.declared.get(name)
 
     def keys(self) -> list[StateKey]:
         """All buckets: of State classes that were used here without a scope, and all others that were written to."""
@@ -171,7 +178,7 @@ class StateRegistry(TimeTravel):
         They are those that are committed, or, to code that takes part in that transaction, what it sees.
         """
         fields = self._store.peek(key, current_frame.get())
-        declared = self._declared.get(key.name)
+        declared = self.declared(key.name)
         return fields if declared is None else {**declared.all_defaults(), **fields}
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
@@ -191,24 +198,8 @@ class StateRegistry(TimeTravel):
             HorizonError, HistoryError, NotFoundError: as `at` does.
         """
         saved = self.saved(at)
-        other = StateRegistry(max_events=self._store.journal.maxlen)
+        other = StateRegistry(store=MemoryStore(self._store.journal.maxlen))
         with self._lock:
-            other._owners, other._declared = dict(self._owners), dict(self._declared)
-        other._store.alone(other._restore, saved)
+            other._owners, other._store.declared = dict(self._owners), dict(self._store.declared)
+        other._store.replace(saved, int)
         return other
-
-
-_default_lock = threading.Lock()
-_default: StateRegistry | None = None
-
-
-def default_registry() -> StateRegistry:
-    """The registry of every app that is not given another one: made at the first use, one a process.
-
-    It is why State outlives the cell that makes the app: running that cell again keeps the data.
-    """
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = StateRegistry()
-        return _default

@@ -10,6 +10,7 @@ Objects come from the registry: injected into a task, or from ``app.state(Signup
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
@@ -17,6 +18,7 @@ from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket
 from qstate_nb.core.changes import Changes
 from qstate_nb.core.fields import Declared, Rules, declared_by
+from qstate_nb.core.formats import short
 from qstate_nb.core.frames import current_frame
 from qstate_nb.core.journal import ABSENT, Record
 from qstate_nb.core.keys import StateKey, checked_name
@@ -24,8 +26,8 @@ from qstate_nb.core.stopping import stop_point, stops
 from qstate_nb.core.store import MUST_WAIT
 from qstate_nb.core.transactions import Transaction, mutate
 from qstate_nb.core.values import IMMUTABLE, copy_value
-from qstate_nb.core.waiting import wait_in_loop, wait_in_thread
-from qstate_nb.errors import StateKeyError, UnlinkedStateError
+from qstate_nb.core.waiting import Steps, wait_in_loop, wait_in_thread
+from qstate_nb.errors import StateKeyError, StateValueError, UnlinkedStateError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,13 +55,18 @@ class StateBase:
     """What both colours share: a name, declared fields, and the link to a bucket."""
 
     state_name: ClassVar[str] = "StateBase"
+    state_ttl: ClassVar[float | None] = None
     declared: ClassVar[Declared | None] = None
     _bucket: Any  # a Bucket, or `_Unlinked`
     _rules: Rules
 
-    def __init_subclass__(cls, *, name: str | None = None, strict: bool | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, name: str | None = None, strict: bool | None = None, ttl: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         cls.state_name = checked_name(cls.__name__ if name is None else name)
+        if ttl is not None:
+            cls.state_ttl = checked_seconds(ttl, f"the ttl of State {cls.state_name}", least=1e-3)
         cls.declared = declared_by(cls, cls.declared, strict=strict)
         cls._bucket = _Unlinked(StateKey(cls.state_name))
         cls._rules = Rules(cls._bucket.key, cls.declared)
@@ -100,6 +107,12 @@ class StateBase:
             timeout: seconds to wait for others to let go of it; None waits as long as it takes.
         """
         return Transaction([self], timeout)
+
+    def _expiring(self, seconds: float | None) -> Steps[None]:
+        if seconds is not None:
+            seconds = checked_seconds(seconds, f"the time after which State {self._bucket.key} expires")
+        steps: Steps[None] = self._bucket.store.expiring(self._bucket, seconds)
+        return steps
 
     def changes(self, *, queue: int = 1_000) -> Changes:
         """The events that change this State from now on: ``async for event in state.changes():``.
@@ -151,6 +164,19 @@ def copy_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: copy_value(value) for key, value in fields.items()}
 
 
+def checked_seconds(seconds: object, what: str, least: float = 0.0) -> float:
+    """Give a time back.
+
+    Raises:
+        StateValueError: it is no number, or less than *least*, or not finite.
+    """
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if is_number and least <= seconds < math.inf:  # type: ignore[operator]
+        return float(seconds)  # type: ignore[arg-type]
+    bound = "0 or more" if least == 0 else "more than 0"
+    raise StateValueError(f"{what} must be seconds, {bound}, not {short(seconds)}")
+
+
 StateT = TypeVar("StateT", bound=StateBase)
 
 
@@ -158,7 +184,8 @@ class State(StateBase):
     """Shared key/value data for sync tasks; subclass it to give the data a name.
 
     The subclass's name is its identity; ``class Signup(State, name="signup")`` gives another one. Its annotations
-    declare fields, with their types and defaults; with ``strict=True`` there are no others.
+    declare fields, with their types and defaults; with ``strict=True`` there are no others. With ``ttl=3600`` the
+    data expires so many seconds after it was last written to: all fields are removed then, as one event.
 
     All methods may raise `StateKeyError` (a key is not a str), `StateValueError` (a value can't be copied; see
     `copy_value`), `FieldTypeError` (a value is not of the type that a field declares), `NotFoundError` (a strict
@@ -216,6 +243,16 @@ class State(StateBase):
     def drop(self) -> None:
         """Remove all fields, and the bucket's name from the lists; a write brings it back."""
         self._run(ops.drop)
+
+    def expire(self, seconds: float | None) -> None:
+        """Let all fields be removed after so many seconds from now, as one event; None for never.
+
+        A State whose class has a ttl counts that anew at the next write. Nothing happens if there are no fields.
+
+        Raises:
+            StateValueError: *seconds* is not such a number.
+        """
+        wait_in_thread(self._expiring(seconds))
 
     def contains(self, key: str) -> bool:
         """Whether *key* has a value, be it a declared default."""
@@ -335,6 +372,10 @@ class AsyncState(StateBase):
     async def drop(self) -> None:
         """As `State.drop`."""
         await self._run(ops.drop)
+
+    async def expire(self, seconds: float | None) -> None:
+        """As `State.expire`."""
+        await wait_in_loop(self._expiring(seconds))
 
     async def contains(self, key: str) -> bool:
         """As `State.contains`."""

@@ -14,20 +14,35 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from qstate_nb.core import ops
 from qstate_nb.core.buckets import CLOSED, Bucket, Draft
-from qstate_nb.core.frames import Frame
+from qstate_nb.core.expiry import Due, Sweeper
+from qstate_nb.core.frames import Frame, current_frame
 from qstate_nb.core.history import Captured, Written
-from qstate_nb.core.journal import ABSENT, Contents, Event, Record, Revert, changes_of, current_actor
+from qstate_nb.core.journal import (
+    ABSENT,
+    Contents,
+    Event,
+    Label,
+    Record,
+    Revert,
+    changes_of,
+    current_actor,
+    expiry,
+)
 from qstate_nb.core.keys import StateKey
-from qstate_nb.core.ops import Changes, Op
+from qstate_nb.core.ops import Changes, Fields, Op
 from qstate_nb.core.subscribers import Subscribers
 from qstate_nb.core.transactions import perform
 from qstate_nb.core.values import IMMUTABLE
 from qstate_nb.core.waiting import Steps, Waiter
 from qstate_nb.errors import HistoryError, ReentrantError
+
+if TYPE_CHECKING:
+    from qstate_nb.core.fields import Declared
+    from qstate_nb.core.saving import Saved
 
 T = TypeVar("T")
 
@@ -35,8 +50,17 @@ Changed: TypeAlias = Sequence[tuple[Bucket, Changes]]
 
 _NAMES: Final = {op: name.rstrip("_") for name, op in vars(ops).items() if callable(op)}
 
+_RETRY = 0.05  # seconds after which a bucket is looked at again that was held when its time was over
+
 MUST_WAIT: Final = object()
 """What `MemoryStore.run` gives for an op on a bucket that somebody else holds."""
+
+
+class Owner(Protocol):
+    """What a store works for: a registry."""
+
+    def forget(self, name: str) -> None:
+        """The last bucket of a name was dropped; called inside a step of the store."""
 
 
 class MemoryStore:
@@ -47,16 +71,24 @@ class MemoryStore:
 
     Args:
         max_events: how many events to keep, at least 1; the oldest are dropped first. None keeps all.
-        on_last_drop: is called, inside the step, when the last bucket of a name is dropped.
 
     Attributes:
+        url: how to open a store like this one.
+        owners: the registries that it works for.
+        declared: State name → the fields that its class declares; of two classes, the one that was used last.
+        ttls: State name → seconds that its buckets live after their last write.
         listener: is called with the record of each event after its commit, in the thread that made it.
 
     Raises:
         ValueError: *max_events* is not such a number.
     """
 
-    def __init__(self, max_events: int | None = 10_000, on_last_drop: Callable[[str], object] = str) -> None:
+    is_shared = False
+    """Whether other processes use what is stored as well: then ops go elsewhere; see `SharedStore`."""
+
+    url = "memory://"
+
+    def __init__(self, max_events: int | None = 10_000) -> None:
         if max_events is not None and max_events < 1:
             raise ValueError(f"max_events must be at least 1, or None to keep all, not {max_events}")
         self.lock = threading.RLock()
@@ -68,7 +100,12 @@ class MemoryStore:
         self.listener: Callable[[Record], object] | None = None
         self._subscribers = Subscribers[Event]()
         self._subscribing = threading.RLock()  # a finaliser can unsubscribe at any time
-        self._on_last_drop = on_last_drop
+        self.owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+        self.declared: dict[str, Declared] = {}
+        self._labels: Mapping[str, Label] = {}
+        self.ttls: dict[str, float] = {}
+        self._due = Due()
+        self._sweeper = Sweeper(self)
         self._listed: dict[StateKey, Bucket] = {}
         self._names: dict[str, set[StateKey]] = {}  # which of each are listed
         self._known: weakref.WeakValueDictionary[StateKey, Bucket] = weakref.WeakValueDictionary()
@@ -99,6 +136,8 @@ class MemoryStore:
             ReentrantError: this thread is inside an op already.
             TransactionError: the caller took part in a transaction on this bucket that was rolled back.
         """
+        if bucket.deadline is not None:
+            self.sweep()
         with self.lock:
             if self.is_busy:
                 raise _reentrant()
@@ -127,6 +166,28 @@ class MemoryStore:
     def waiting(self, bucket: Bucket, op: Op, args: Sequence[Any]) -> Steps[Any]:
         """What runs an op for which `run` gave `MUST_WAIT`."""
         return perform(bucket, op, args)
+
+    def base(self, bucket: Bucket) -> Fields:
+        """What a transaction finds in a bucket that it takes."""
+        return bucket.fields
+
+    def secure(self, frame: Frame, timeout: float | None, deadline: float | None) -> Steps[None]:  # noqa: ARG002
+        """Wait until no other process holds what a transaction has taken here: nothing to do in memory."""
+        yield from ()
+
+    def commit(self, frame: Frame) -> Steps[None]:  # noqa: ARG002
+        """Write what a transaction has changed where others see it, before its end: in memory its end does that."""
+        yield from ()
+
+    def settle(self) -> Steps[None]:
+        """Wait until other processes can take what was let go of here."""
+        yield from ()
+
+    def let_go(self, bucket: Bucket) -> None:
+        """Nobody holds a bucket here any more; a step of the store."""
+
+    def sync(self) -> None:
+        """Know what is stored now, to show it."""
 
     def net(self, draft: Draft) -> Changes:
         """What the end of a transaction changes in a bucket."""
@@ -196,8 +257,10 @@ class MemoryStore:
         for bucket, _ in changed:
             if drops:
                 self.unlist(bucket)
-            elif bucket.holder is None and not bucket.doubts:
-                bucket.open = bucket.fields
+            elif bucket.holder is None:
+                if self.ttls and record:
+                    self._live(bucket)
+                bucket.reopen()
         self._pending = None
 
     def _apply(self, bucket: Bucket, changes: Changes, record: Record) -> bool:
@@ -215,6 +278,114 @@ class MemoryStore:
                 fields[field] = after
                 writers[field] = record
         return deletes
+
+    def _live(self, bucket: Bucket) -> None:
+        """Let a bucket that was written to live for as long as its State says."""
+        ttl = self.ttls.get(bucket.key.name)
+        if ttl is not None and bucket.fields:
+            self.set_deadline(bucket, ttl)
+
+    def set_ttl(self, name: str, ttl: float | None) -> None:
+        """Let the buckets of a State expire that many seconds after they were last written to; None for never."""
+        if ttl != self.ttls.get(name):
+            self.alone(self._set_ttl, name, ttl)
+
+    def _set_ttl(self, name: str, ttl: float | None) -> None:
+        self.ttls = {key: known for key, known in self.ttls.items() if key != name}
+        if ttl is not None:
+            self.ttls[name] = ttl
+        for bucket in self._known.values():
+            if bucket.key.name == name:
+                bucket.reopen()
+
+    def expiring(self, bucket: Bucket, seconds: float | None) -> Steps[None]:
+        """What lets a bucket expire after so many seconds, or never; in a transaction, counted from its end."""
+        self.alone(self._expire_in, bucket, seconds, current_frame.get())
+        yield from ()
+
+    def _expire_in(self, bucket: Bucket, seconds: float | None, frame: Frame | None) -> bool:
+        holder = bucket.holder
+        if frame is not None and holder is not None and frame.takes_part_in(holder):
+            holder.drafts[bucket].expires = seconds
+            return True
+        if bucket.fields:
+            self.set_deadline(bucket, seconds)
+        return False
+
+    def set_deadline(self, bucket: Bucket, seconds: float | None) -> None:
+        """Let a bucket expire after so many seconds, or never; a step of the store."""
+        bucket.deadline = None if seconds is None else time() + seconds
+        bucket.reopen()
+        if seconds is not None:
+            self._due.add(bucket)
+            self._sweeper.plan(seconds)
+
+    def sweep(self) -> float | None:
+        """Empty the buckets whose time is over, each with an event; gives the seconds until the next one's, if any.
+
+        One that a transaction holds lives until its end.
+        """
+        for record in self.alone(self._sweep):
+            self.tell(record)
+        following = self._due.next
+        return None if following is None else max(0.0, following - time())
+
+    def _sweep(self) -> list[Record]:
+        records = []
+        for bucket in list(self._due.pop(time())):
+            if bucket.holder is not None:
+                bucket.deadline = time() + _RETRY
+                self._due.add(bucket)
+                continue
+            bucket.deadline = None
+            changed = ((bucket, ops.drop(bucket.fields)[1]),)
+            if bucket.fields:
+                record = self.prepared("expire", expiry(), changed)
+                self.write(record, changed, drops=True)
+                records.append(record)
+        return records
+
+    def travel(self, plan: Callable[[int], Sequence[tuple[Revert, Written]]], n: int) -> list[Record]:
+        """Write the events that *plan* gives for *n* steps back or forth; nothing else comes in between.
+
+        Args:
+            plan: is called inside a step of the store.
+        """
+        records = self.alone(lambda: [self._travelled(op, wanted) for op, wanted in plan(n)])
+        for record in records:
+            self.tell(record)
+        return records
+
+    def _travelled(self, op: Revert, wanted: Written) -> Record:
+        changed = list(self.by_bucket(wanted).items())
+        record = self.prepared(op, current_actor.get(), changed)
+        self.write(record, changed)
+        return record
+
+    def by_bucket(self, wanted: Written) -> dict[Bucket, list[tuple[str, Any]]]:
+        """What is to be changed in each bucket; inside a step."""
+        found: dict[Bucket, list[tuple[str, Any]]] = {}
+        for (key, field), value in wanted.items():
+            bucket = self._known_bucket(key)
+            if value is not ABSENT or field in bucket.fields:
+                found.setdefault(bucket, []).append((field, value))
+        return found
+
+    def holder(self, key: StateKey) -> str | None:
+        """Who has a transaction on a bucket; inside a step."""
+        bucket = self._known.get(key)
+        return None if bucket is None or bucket.holder is None else bucket.holder.who
+
+    def label(self, name: str) -> int:
+        """Give this moment a name; the number of the last event before it is the result."""
+        now = self.capture()
+        self._labels = {**self._labels, name: Label(now.seq, now.contents)}
+        return now.seq
+
+    @property
+    def labels(self) -> Mapping[str, Label]:
+        """Names for moments."""
+        return self._labels
 
     def recover(self, bucket: Bucket, record: Record | None) -> None:
         """Finish an op of `Bucket.put` or `put_all` that was interrupted, if it had begun to change something."""
@@ -245,6 +416,22 @@ class MemoryStore:
                 self.is_busy = False
                 if self._pending is not None:  # an interrupt came in between
                     self._finish(*self._pending)
+
+    def replace(self, saved: Saved, check: Callable[[], object]) -> None:
+        """Replace all that is stored, the journal, and the labels.
+
+        Args:
+            check: is called before, inside the step, and may raise.
+
+        Raises:
+            HistoryError: somebody holds a bucket.
+        """
+        self.alone(self._replace, saved, check)
+
+    def _replace(self, saved: Saved, check: Callable[[], object]) -> None:
+        check()
+        self.restore(saved.seq, saved.records, saved.base, saved.writers)
+        self._labels = dict(saved.labels)
 
     def restore(
         self, seq: int, records: Sequence[Record], base: Contents, writers: Mapping[StateKey, Mapping[str, Record]]
@@ -322,8 +509,10 @@ class MemoryStore:
             others.discard(key)
             if not others:
                 self._names.pop(key.name, None)
-                self._on_last_drop(key.name)
+                for owner in list(self.owners):
+                    owner.forget(key.name)
             bucket.is_listed = False
+            bucket.deadline = None
 
     def names(self) -> list[str]:
         """The names of the listed buckets."""

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
 from qstate_nb.core import saving
-from qstate_nb.core.buckets import Bucket
 from qstate_nb.core.diff import Diff
 from qstate_nb.core.fields import Declared
 from qstate_nb.core.formats import short
 from qstate_nb.core.history import Captured, History, Snapshot, Written, check_moment, is_whole, matching
-from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Record, Revert, current_actor, fields_of
+from qstate_nb.core.journal import ABSENT, Actor, Contents, Event, Label, Revert, fields_of
 from qstate_nb.core.keys import ScopeId, StateKey, checked_scope
 from qstate_nb.core.saving import Saved
 from qstate_nb.core.state import StateBase
@@ -45,7 +44,6 @@ class TimeTravel:
     _store: MemoryStore
 
     def __init__(self) -> None:
-        self._labels: dict[str, Label] = {}
         self._runners: tuple[weakref.ref[Runner], ...] = ()  # replaced, never changed
         self._runners_lock = threading.Lock()
 
@@ -65,17 +63,19 @@ class TimeTravel:
     @property
     def seq(self) -> int:
         """The number of the last event; 0 if there was none."""
+        self._store.sync()
         return self._store.seq
 
     @property
     def dropped(self) -> int:
         """How many events are not kept any more: the State after the last of these is the oldest that is known."""
+        self._store.sync()
         return self._store.seq - len(self._store.journal)
 
     @property
     def labels(self) -> dict[str, int]:
         """Label → the number of the last event before it."""
-        return {name: label.seq for name, label in self._labels.items()}
+        return {name: label.seq for name, label in self._store.labels.items()}
 
     def history(  # noqa: PLR0917 - a filter for each
         self,
@@ -161,9 +161,10 @@ class TimeTravel:
         return check_moment(moment, self.seq)
 
     def _label(self, name: str) -> Label:
-        if name not in self._labels:
-            raise NotFoundError("label", name, self._labels)
-        return self._labels[name]
+        labels = self._store.labels
+        if name not in labels:
+            raise NotFoundError("label", name, labels)
+        return labels[name]
 
     def at(self, moment: Moment | None = None) -> Snapshot:
         """What was stored after an event, or at a label; by default, what is stored now.
@@ -234,9 +235,7 @@ class TimeTravel:
             raise HistoryError(f"a label must be a text, not {short(name)}")
         if name.strip().lstrip("-").isdecimal():
             raise HistoryError(f"a label must not be a number, as {name} means an event")
-        now = self._store.capture()
-        self._labels = {**self._labels, name: Label(now.seq, now.contents)}
-        return now.seq
+        return self._store.label(name)
 
     def undo(self, n: int = 1, *, by: Literal["call", "event"] = "call") -> History:
         """Undo what the last call, or the user's last op, has changed; or the *n* last ones.
@@ -280,7 +279,7 @@ class TimeTravel:
             HorizonError, HistoryError, NotFoundError: as `at` does; and as `undo`.
         """
 
-        def step() -> Record | None:
+        def plan(_: int) -> list[Step]:
             self._check_idle("rewind")
             now = self._store._capture()
             seq, then = self._at(moment, now)
@@ -291,28 +290,24 @@ class TimeTravel:
                     if old.get(field, ABSENT) is not new.get(field, ABSENT):  # equal values can differ, as True and 1
                         wanted[key, field] = new.get(field, ABSENT)
             self._check_free("rewind", (key for key, _ in wanted))
-            return self._commit(Revert("rewind", (seq,)), wanted) if wanted else None
+            return [(Revert("rewind", (seq,)), wanted)] if wanted else []
 
-        record = self._store.alone(step)
-        self._store.tell(record)
-        return None if record is None else Event.of(record)
+        records = self._store.travel(plan, 1)
+        return Event.of(records[0]) if records else None
 
     def _travel(self, name: str, n: int, plan_step: Callable[[Plan], Step]) -> History:
         """Plan *n* steps, and only then make them."""
         if not is_whole(n, 1):
             raise HistoryError(f"n must be a whole number, 1 or more, not {short(n)}")
 
-        def steps() -> list[Record]:
+        def steps(n: int) -> list[Step]:
             self._check_idle(name)
             plan = Plan(list(self._store.journal), self._store.seq)
             planned = [plan_step(plan) for _ in range(n)]
             self._check_free(name, (key for _, wanted in planned for key, _ in wanted))
-            return [self._commit(op, wanted) for op, wanted in planned]
+            return planned
 
-        records = self._store.alone(steps)
-        for record in records:
-            self._store.tell(record)
-        return History(records)
+        return History(self._store.travel(steps, n))
 
     def running(self) -> list[str]:
         """The calls that run now on this State, such as ``step1 #3``."""
@@ -328,21 +323,9 @@ class TimeTravel:
 
     def _check_free(self, name: str, keys: Iterable[StateKey]) -> None:
         for key in keys:
-            holder = self._store._known_bucket(key).holder
+            holder = self._store.holder(key)
             if holder is not None:
-                raise HistoryError(f"can't {name} while {holder.who} has a transaction on {key}")
-
-    def _commit(self, op: Revert, wanted: Written) -> Record:
-        """Write an event that sets fields; inside a step of the store."""
-        by_bucket: dict[Bucket, list[tuple[str, Any]]] = {}
-        for (key, field), value in wanted.items():
-            bucket = self._store._known_bucket(key)
-            if value is not ABSENT or field in bucket.fields:
-                by_bucket.setdefault(bucket, []).append((field, value))
-        changed = list(by_bucket.items())
-        record = self._store.prepared(op, current_actor.get(), changed)
-        self._store.write(record, changed)
-        return record
+                raise HistoryError(f"can't {name} while {holder} has a transaction on {key}")
 
     def saved(self, moment: Moment | None = None) -> Saved:
         """All that is needed to make this registry again, as it was then.
@@ -353,7 +336,7 @@ class TimeTravel:
         now = self._store.capture()
         horizon = now.horizon
         target, contents = self._at(moment, now)
-        labels = {name: label for name, label in self._labels.items() if label.seq <= target}
+        labels = {name: label for name, label in self._store.labels.items() if label.seq <= target}
         if target < horizon:
             return Saved(target, [], contents, {}, labels)
         base = now.at(horizon)
@@ -389,18 +372,10 @@ class TimeTravel:
             HistoryError: a task runs, or a transaction is open.
         """
         saved = saving.load(path, self.declared)
-        self._store.alone(self._load, saved)
+        self._store.replace(saved, lambda: self._check_idle("load a file"))
         if saved.records:
             self._store.tell(saved.records[-1])  # so that displays show what is there now
         return len(saved.records)
-
-    def _load(self, saved: Saved) -> None:
-        self._check_idle("load a file")
-        self._restore(saved)
-
-    def _restore(self, saved: Saved) -> None:
-        self._store.restore(saved.seq, saved.records, saved.base, saved.writers)
-        self._labels = dict(saved.labels)
 
 
 def _actor_matcher(task: str | None, call: object) -> Callable[[Actor], bool]:

@@ -43,7 +43,7 @@ def begin(frame: Frame, buckets: Sequence[Bucket], timeout: float | None = None)
         DeadlockError, TransactionError: see `Frame.take`.
     """
     waiter = frame.store.take(frame, buckets)
-    return None if waiter is None else _take(frame, buckets, timeout, waiter)
+    return None if waiter is None and not frame.store.is_shared else _take(frame, buckets, timeout, waiter)
 
 
 def _take(frame: Frame, buckets: Sequence[Bucket], timeout: float | None, waiter: Waiter | None) -> Steps[None]:
@@ -55,13 +55,16 @@ def _take(frame: Frame, buckets: Sequence[Bucket], timeout: float | None, waiter
             waiter = frame.store.take(frame, buckets)
     except TimeoutError:
         assert waiter is not None
-        raise TransactionTimeoutError(_timed_out(frame, waiter.bucket, timeout)) from None
+        holder = waiter.bucket.holder
+        by = None if holder is None else holder.who
+        raise TransactionTimeoutError(timed_out(frame, waiter.bucket.key, timeout, by)) from None
+    yield from frame.store.secure(frame, timeout, deadline)
 
 
-def _timed_out(frame: Frame, bucket: Bucket, timeout: float | None) -> str:
-    holder = bucket.holder
-    held = "it was held" if holder is None else f"{holder.who} holds it"
-    return f"{frame.who} waited longer than timeout={timeout:g} s for {bucket.key}: {held}"
+def timed_out(frame: Frame, key: object, timeout: float | None, by: str | None) -> str:
+    """What is said when a wait took too long."""
+    held = "it was held" if by is None else f"{by} holds it"
+    return f"{frame.who} waited longer than timeout={timeout:g} s for {key}: {held}"
 
 
 def perform(bucket: Bucket, op: ops.Op, args: Sequence[Any]) -> Steps[Any]:
@@ -114,6 +117,8 @@ def _within(frame: Frame, bucket: Bucket, call: Callable[[], T]) -> Steps[T]:
     try:
         yield from begin(frame, [bucket]) or ()
         result = call()
+        if frame.store.is_shared:
+            yield from frame.store.commit(frame)
         done = True
     finally:
         try:
@@ -221,24 +226,50 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        frame = self._frame
-        if frame is None:
-            raise TransactionError("a transaction that was not entered, or has ended, can't end")
+        frame = self._ending()
+        done = False
         try:
-            record = _end(frame, commit=kind is None)
+            if kind is None and frame.store.is_shared:
+                wait_in_thread(frame.store.commit(frame))
+            done = kind is None
+        finally:
+            self._finish(frame, done)
+            if not done and frame.store.is_shared:
+                wait_in_thread(frame.store.settle())
+
+    def _ending(self) -> Frame:
+        if self._frame is None:
+            raise TransactionError("a transaction that was not entered, or has ended, can't end")
+        return self._frame
+
+    def _finish(self, frame: Frame, commit: bool) -> None:
+        try:
+            record = _end(frame, commit=commit)
         except BaseException:  # an interrupt
-            _end(frame, commit=kind is None)
+            _end(frame, commit=commit)
             raise
         finally:
             self._frame = None  # so that a bucket can be sure that the frame is gone
         frame.store.tell(record)
-        if kind is None:
+        if commit:
             _check_committed(frame, self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, traceback)
+        frame = self._ending()
+        if not frame.store.is_shared:
+            self.__exit__(kind, error, traceback)
+            return
+        done = False
+        try:
+            if kind is None:
+                await wait_in_loop(frame.store.commit(frame))
+            done = kind is None
+        finally:
+            self._finish(frame, done)
+            if not done and kind is not GeneratorExit:  # then nothing can be awaited any more
+                await wait_in_loop(frame.store.settle())
 
     def __del__(self) -> None:
         frame = self._frame

@@ -1,7 +1,8 @@
 """Waiting for a bucket that another's transaction holds: the line, the deadlocks in it, and how to wait.
 
-What has to wait is written once, as a generator that yields each `Waiter`; `wait_in_thread` drives it for sync code
-and `wait_in_loop` for async code. The waits themselves are a `threading.Event` and an asyncio future. (aiologic's
+What has to wait is written once, as a generator that yields each `Waiter`, and each `Work` that would block a loop;
+`wait_in_thread` drives it for sync code and `wait_in_loop` for async code. The waits themselves are a
+`threading.Event` and an asyncio future; work is done in a worker thread for async code. (aiologic's
 locks serve threads and loops at once as well. But what is needed here is a line that knows who is in it: to find
 deadlocks, and to let in code that takes part in the transaction already.)
 """
@@ -9,10 +10,12 @@ deadlocks, and to let in code that takes part in the transaction already.)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from qstate_nb.core.owners import elsewhere
 from qstate_nb.core.stopping import stop_point
@@ -165,8 +168,38 @@ def _path(waiter: Waiter | None, found: dict[Waiter, Waiter | None]) -> list[Wai
     return path[::-1]
 
 
-Steps: TypeAlias = Generator[Waiter, None, T]
-"""What has to wait: it yields whom it waits as, and is sent nothing."""
+class Work:
+    """Something that can block a thread for a while, such as a call to a server.
+
+    Args:
+        call: does it.
+        workers: where async code has it done; it can't be cancelled there.
+    """
+
+    __slots__ = ("call", "workers")
+
+    def __init__(self, call: Callable[[], Any], workers: Executor) -> None:
+        self.call = call
+        self.workers = workers
+
+
+class Pause:
+    """A wait for others, who can't tell when they have ended.
+
+    Args:
+        seconds: how long.
+        refuse: raises what a sync op raises where it must not wait.
+    """
+
+    __slots__ = ("refuse", "seconds")
+
+    def __init__(self, seconds: float, refuse: Callable[[], NoReturn]) -> None:
+        self.seconds = seconds
+        self.refuse = refuse
+
+
+Steps: TypeAlias = Generator[Waiter | Work | Pause, Any, T]
+"""What has to wait: it yields whom it waits as, and is sent nothing; or work, and is sent the result."""
 
 
 class _Here(threading.local):
@@ -186,22 +219,32 @@ def wait_in_thread(steps: Steps[T]) -> T:
         ReentrantError: they would have to wait inside a finaliser or signal handler, in a thread that waits already.
     """
     try:
-        waiter = next(steps)
+        step = next(steps)
         while True:
             try:
-                _block(waiter)
+                result = step.call() if isinstance(step, Work) else _block(step)
             except BaseException as error:
-                waiter = steps.throw(error)
+                step = steps.throw(error)
             else:
-                waiter = next(steps)
+                step = steps.send(result)
     except StopIteration as end:
-        result: T = end.value
-        return result
+        value: T = end.value
+        return value
     finally:
         steps.close()
 
 
-def _block(waiter: Waiter) -> None:
+def _sleep(pause: Pause) -> None:
+    if asyncio._get_running_loop() is not None:
+        pause.refuse()
+    ready = threading.Event()
+    with stop_point.get().waiting(ready.set):
+        ready.wait(pause.seconds)
+
+
+def _block(waiter: Waiter | Pause) -> Any:
+    if isinstance(waiter, Pause):
+        return _sleep(waiter)
     if asyncio._get_running_loop() is not None:
         waiter.refuse_to_block()
     if _here.waiter is not None and _here.waiter.is_in_line:
@@ -218,22 +261,23 @@ def _block(waiter: Waiter) -> None:
                 raise TimeoutError
     finally:
         _here.waiter = None
+    return None
 
 
 async def wait_in_loop(steps: Steps[T]) -> T:
     """Run *steps* to their end, without blocking the loop where they wait."""
     try:
-        waiter = next(steps)
+        step = next(steps)
         while True:
             try:
-                await _suspend(waiter)
+                result = await _suspend(step)
             except BaseException as error:
-                waiter = steps.throw(error)
+                step = steps.throw(error)
             else:
-                waiter = next(steps)
+                step = steps.send(result)
     except StopIteration as end:
-        result: T = end.value
-        return result
+        value: T = end.value
+        return value
     finally:
         steps.close()
 
@@ -243,17 +287,31 @@ def _set(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-async def _suspend(waiter: Waiter) -> None:
+async def _suspend(waiter: Waiter | Work | Pause) -> Any:
     loop = asyncio.get_running_loop()
+    if isinstance(waiter, Work):
+        return await _done(loop.run_in_executor(waiter.workers, waiter.call))
+    if isinstance(waiter, Pause):
+        return await asyncio.sleep(waiter.seconds)
     ready: asyncio.Future[None] = loop.create_future()
 
     def wake() -> None:
         loop.call_soon_threadsafe(_set, ready)
 
-    if waiter.subscribe(wake):
-        return
-    if waiter.timeout is None:
-        await ready
-    else:
+    if not waiter.subscribe(wake):
         async with asyncio.timeout(waiter.timeout):
             await ready
+    return None
+
+
+async def _done(work: asyncio.Future[T]) -> T:
+    """What work gives; a cancellation waits for its end, so that it is known what became of it."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # it was asked for, so nobody is told of it
+        raise

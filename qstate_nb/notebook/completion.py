@@ -6,10 +6,12 @@ The candidates are live: they are looked up when Tab is pressed.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 from qstate_nb.app import InlineApp, Task
 from qstate_nb.core.inject import VARIADIC
@@ -23,6 +25,8 @@ _MOMENTS = {"diff": 2, "rewind": 1, "fork": 1}  # verb → how many it takes
 _ON_STATE = (*_ON_WHOLE_STATE, "get", "set", "update", "incr", "append", "delete")
 _FEW_SCOPES = 20
 _MOST = 1_000  # candidates
+_FILE = "sqlite:///"
+_SPECIAL = re.compile(r"""[\s%?'"$;{}]""")  # in a URL on a line
 
 _PYTHON = re.compile(r"\s*%%qstate[ \t]+scenario\b")  # a cell of it
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%{1,2}qstate\s+(.*)", re.DOTALL)
@@ -69,10 +73,23 @@ def _candidates(words: list[str], word: str, names: Mapping[str, Any], app: Call
     verb, given = words[0], words[1:]
     if word.startswith("-") and verb in VERBS:
         return VERBS[verb].options
-    if verb in ("help", "app"):
-        known: Iterable[str] = VERBS if verb == "help" else apps_in(names)
-        return () if given else known
+    if verb in ("help", "app", "use"):
+        if given:
+            return ()
+        return VERBS if verb == "help" else apps_in(names) if verb == "app" else urls(word)
     return _for_app(app, verb, given, word)
+
+
+def urls(word: str) -> list[str]:
+    """What the URL of a store can be: its kind, or a ``*.db`` file of the folder that is typed, or of this one."""
+    folder = word.removeprefix(_FILE).rpartition("/")[0] if word.startswith(_FILE) else ""
+    start = f"{folder}/" if folder or word.startswith(f"{_FILE}/") else ""
+    try:
+        found = sorted(os.listdir(os.path.expanduser(unquote(start)) or "."))
+    except (OSError, ValueError):  # no such folder, or none at all
+        found = []
+    files = [f"{_FILE}{start}{_SPECIAL.sub(lambda at: quote(at[0]), name)}" for name in found if name.endswith(".db")]
+    return ["memory://", *files[:_MOST], _FILE, "redis://"]
 
 
 def _for_app(app: Callable[[], InlineApp], verb: str, given: list[str], word: str) -> Iterable[str]:

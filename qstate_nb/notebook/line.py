@@ -10,6 +10,7 @@ from typing import Any
 
 from qstate_nb.errors import CommandError
 from qstate_nb.notebook.arguments import Given, Variables, literal
+from qstate_nb.notebook.stores import unshown
 from qstate_nb.notebook.verbs import Verb, count
 
 _QUOTED_NAME = re.compile(r"""((?:"[^"]*")|(?:'[^']*'))(=)(.*)""", re.DOTALL)
@@ -41,6 +42,15 @@ class Line:
     def maybe(self, name: str) -> str | None:
         """A name that may be missing."""
         return None if self._words[name] is None else self[name]
+
+    def hidden(self, name: str) -> str | None:
+        """As `maybe`, for what may have a password in it: no error shows what was typed.
+
+        Raises:
+            CommandError: it can't be understood.
+        """
+        with unshown([self._verb.name, self._words[name] or ""]):
+            return self.maybe(name)
 
     def option(self, name: str) -> Any:
         """The value of an option.

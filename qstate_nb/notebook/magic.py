@@ -22,7 +22,7 @@ from qstate_nb.core.formats import one_line
 from qstate_nb.core.history import History, Snapshot
 from qstate_nb.core.journal import Actor, current_actor
 from qstate_nb.errors import CommandError, QStateError
-from qstate_nb.notebook import apps, commands, past, races, scenarios, views
+from qstate_nb.notebook import apps, commands, past, races, scenarios, stores, views
 from qstate_nb.notebook.arguments import Given, convert, split
 from qstate_nb.notebook.completion import candidates, command_before
 from qstate_nb.notebook.line import Line
@@ -76,7 +76,8 @@ class QStateMagics(Magics):
     def _execute(self, line: str, names: dict[str, Any]) -> Any:
         """Do what one line says; the result is what a cell shows."""
         stripped = line.strip()
-        words = split(stripped.rstrip(";"), has_calls=stripped.startswith("races"))
+        with stores.unshown(stripped.split()):
+            words = split(stripped.rstrip(";"), has_calls=stripped.startswith("races"))
         result = self._command(words, names)
         if stripped.endswith(";"):
             return None
@@ -92,7 +93,8 @@ class QStateMagics(Magics):
             return help_view()
         verb = find_verb(words[0])
         try:
-            given = verb.parse(words[1:])
+            with stores.unshown(words):
+                given = verb.parse(words[1:])
         except HelpRequested:
             return help_view(verb.name)
         return _HANDLERS[verb.name](self, Line(verb, given, names))
@@ -310,6 +312,11 @@ class QStateMagics(Magics):
             self.chosen = apps.checked_name(given.names, name)
         return commands.app_list(apps.apps_in(given.names), self.app(given.names))
 
+    def _use(self, given: Line) -> View | str:
+        url = given.hidden("url")
+        app = self.app(given.names) if apps.apps_in(given.names) else None
+        return stores.store_view(app) if url is None else stores.use(app, url)
+
     def _panel(self, given: Line) -> Panel:
         if getattr(self._shell, "kernel", None) is None:
             raise CommandError(
@@ -357,6 +364,7 @@ _HANDLERS: dict[str, Callable[[QStateMagics, Line], Given | View | Panel | str]]
     "record": QStateMagics._record,
     "stop": QStateMagics._stop,
     "app": QStateMagics._app,
+    "use": QStateMagics._use,
     "panel": QStateMagics._panel,
     "help": QStateMagics._help,
 }

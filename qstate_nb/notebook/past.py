@@ -94,7 +94,7 @@ def blame(app: InlineApp, state: str, limits: Limits = DEFAULT_LIMITS) -> View:
             short_marked(fields.get(name), limits.width),
             str(event.seq),
             event.title,
-            str(event.actor),
+            views.by(event),
         )
         for name, event in events.items()
     ]

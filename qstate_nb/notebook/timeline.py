@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qstate_nb.core.formats import printable, short_text
 from qstate_nb.core.journal import Event
 from qstate_nb.notebook.render import escape
-from qstate_nb.notebook.views import event_line
+from qstate_nb.notebook.views import by, event_line
 
 SHOWN_EVENTS = 100
 _LANES = 12
@@ -95,7 +95,7 @@ def _mark(kind: int, x: float, y: float, title: str = "") -> str:
 def _lane(lane: str, marks: Sequence[tuple[Event, int]], row: int, kinds: dict[str, int]) -> str:
     middle = row * _ROW + _ROW // 2
     shapes = "".join(
-        _mark(kinds[event.actor.task or "user"], _x(index), middle, f"{event_line(event)} by {event.actor}")
+        _mark(kinds[event.actor.task or "user"], _x(index), middle, f"{event_line(event)} by {by(event)}")
         for event, index in marks
     )
     return (

@@ -187,6 +187,7 @@ def _verbs() -> dict[str, Verb]:
     scenario.words("NAME", nargs="?")
     scenario.option("--fresh", default=False, explained="begin with empty State, and leave the real one alone")
     scenario.option("-o", "NAME", explained="assign the Scenario to a variable")
+    use = Verb("use", "keep State in memory://, sqlite:///path.db or redis://host; or say where it is kept")
     verbs = (
         show,
         Verb("get", "the value of a key: x = %qstate get STATE KEY").words("STATE", "KEY"),
@@ -214,6 +215,7 @@ def _verbs() -> dict[str, Verb]:
         Verb("record", "record what is run from now on, in cells or in the panel, as a scenario").words("NAME"),
         Verb("stop", "end the recording, and show it"),
         Verb("app", "say which app is in use, or choose one by its variable").words("NAME", nargs="?"),
+        use.words("URL", nargs="?"),
         Verb("panel", "open the panel: run tasks and see State live"),
         Verb("help", "explain all verbs, or one").words("VERB", nargs="?"),
     )

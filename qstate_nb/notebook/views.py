@@ -116,7 +116,12 @@ def scope_blocks(registry: StateRegistry, name: str, limits: Limits, newest: int
 
 
 def _writer(event: Event | None) -> str:
-    return "" if event is None else f"{event.actor}, event {event.seq}"
+    return "" if event is None else f"{by(event)}, event {event.seq}"
+
+
+def by(event: Event) -> str:
+    """Who did it, and where, if that was another process, which can call itself anything."""
+    return printable(str(event.actor), 200)
 
 
 def task_blocks(app: InlineApp, limits: Limits) -> list[Block]:
@@ -145,7 +150,7 @@ def event_blocks(events: Iterable[Event], limits: Limits, time: Callable[[Event]
             _named(event.states),
             event.title,
             _changes(event, limits.width),
-            str(event.actor),
+            by(event),
         )
         for event in events
     ]
@@ -173,7 +178,7 @@ def last_change(event: Event, limits: Limits) -> Block:
     """The last event in one line: also where it leaves no row to mark, as a delete."""
     title = f"{event.title}{',' if event.refers_to else ''}"
     changes = _changes(event, limits.width, is_named=True)
-    return Paragraph(f"last change: event {event.seq}, {title} {changes} by {event.actor}")
+    return Paragraph(f"last change: event {event.seq}, {title} {changes} by {by(event)}")
 
 
 def _changes(event: Event, width: int, *, is_named: bool = False) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from qstate_nb.core import ops
-from qstate_nb.core.buckets import CLOSED, Bucket, Draft
+from qstate_nb.core.buckets import Bucket, ClosedBucket, Draft
 from qstate_nb.core.fields import Rules
 from qstate_nb.core.frames import Frame, current_frame
 from qstate_nb.core.journal import Record
@@ -168,14 +168,6 @@ def current_world_of(gate: Gate) -> World:
     return root.world
 
 
-class GatedBucket(Bucket):
-    """A bucket that is never open, so that every op asks the store."""
-
-    __slots__ = ()
-
-    open = property(lambda _: CLOSED, lambda *_: None)
-
-
 class GatedStore(MemoryStore):
     """A memory store whose ops wait at gates, and whose fields are in alphabetical order.
 
@@ -190,7 +182,7 @@ class GatedStore(MemoryStore):
     def _known_bucket(self, key: StateKey) -> Bucket:
         bucket = self._known.get(key)
         if bucket is None:
-            bucket = self._known[key] = GatedBucket(self, key)
+            bucket = self._known[key] = ClosedBucket(self, key)
             self._world.fill(bucket)
         return bucket
 
@@ -275,4 +267,4 @@ class GatedRegistry(StateRegistry):
     def __init__(self, world: World) -> None:
         super().__init__()
         self._store = GatedStore(world)
-        self._declared = world.contents.declared
+        self._store.declared = world.contents.declared

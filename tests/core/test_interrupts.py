@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
+from support.owners import Owner
 from support.replay import assert_no_gaps, events_of, replay
 from support.steps import AtStep, is_free
 
@@ -204,8 +205,9 @@ def test_a_first_write_that_is_interrupted_lists_its_bucket_or_not_as_it_happens
 ) -> None:
     """And the bucket can be dropped and written to afterwards, as any other."""
     for store in interrupted(function, Write(FIRST_WRITES[write], {}), MemoryStore, SKIP):
-        last: list[str] = []
-        store._on_last_drop = last.append
+        owner = Owner()
+        last = owner.forgot
+        store.owners.add(owner)
         listed = [KEY] if fields_of(store) else []
         assert (store.keys(), store.names()) == (listed, [key.name for key in listed])
         assert len(events_of(store)) == len(listed)

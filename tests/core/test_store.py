@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.owners import Owner
 from support.replay import assert_no_gaps, events_of
 from support.steps import is_free
 
@@ -160,8 +161,10 @@ def test_a_bucket_can_be_listed_without_a_write() -> None:
 
 
 def test_a_dropped_bucket_is_empty_and_off_the_list_until_it_is_written_to_again() -> None:
-    last: list[str] = []
-    store = MemoryStore(None, last.append)
+    owner = Owner()
+    last = owner.forgot
+    store = MemoryStore(None)
+    store.owners.add(owner)
     for key in (KEY, OTHER, SCOPED):
         run(store, ops.update, {"a": 1, "b": 2}, key=key)
     run(store, ops.drop, key=OTHER)

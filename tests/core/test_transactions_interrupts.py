@@ -185,7 +185,7 @@ def waits(scene: Scene) -> None:
 WAITING: list[Callable[..., Any]] = [
     *(transactions._take, waiting.wait_in_thread, waiting._block, Waiter.__init__, Waiter.notify, Waiter.leave),
     *(Waiter.cycle, Frame.take, Frame._get_in_line, Transaction.__enter__, Transaction._undo, transactions._end),
-    transactions._timed_out,
+    transactions.timed_out,
 ]
 WAITING_CASES = [
     (function, what) for function in WAITING for what in ("transaction", "transaction with timeout", "set", "mutate")

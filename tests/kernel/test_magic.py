@@ -94,7 +94,7 @@ COMPLETIONS = {
     "": {
         *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
         *("history", "diff", "blame", "undo", "redo", "rewind", "label", "fork", "save", "load"),
-        *("tasks", "run", "races", "scenario", "record", "stop", "app", "panel", "help"),
+        *("tasks", "run", "races", "scenario", "record", "stop", "app", "use", "panel", "help"),
     },
     "sh": {"show"},
     "scenario --": {"--fresh", "--help"},
@@ -109,6 +109,8 @@ COMPLETIONS = {
     "update Work q": {"quick="},
     "run waits --t": {"--times", "--timeout"},
     "app ": {"app"},
+    "use m": {"memory://"},
+    "use s": {"sqlite:///"},
     "help cl": {"clear"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -93,12 +94,32 @@ def offered(command: str, names: dict[str, Any]) -> list[str]:
         ("show -", ["-h", "--help", "--at"]),
         ("tasks ", []),
         ("panel ", []),
+        ("use m", ["memory://"]),
+        ("use r", ["redis://"]),
+        ("use memory:// ", []),
+        ("use -", ["-h", "--help"]),
         ("nonsense ", []),
         ("nonsense -", []),
     ],
 )
 def test_what_can_come_next(names: dict[str, Any], command: str, found: list[str]) -> None:
     assert offered(command, names) == found
+
+
+def test_the_files_that_can_be_used(names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("b.db", "a 1?.db", "a.txt", "old/c.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    files = ["sqlite:///a%201%3F.db", "sqlite:///b.db"]
+    assert offered("use ", names) == ["memory://", *files, "sqlite:///", "redis://"]
+    assert offered("use sqlite:///b", names) == ["sqlite:///b.db"]
+    assert offered("use sqlite:///old/", names) == ["sqlite:///old/c.db"]
+    assert offered("use sqlite:///~/b", names) == ["sqlite:///~/b.db"]
+    assert offered(f"use sqlite:///{tmp_path}/b", names) == [f"sqlite:///{tmp_path}/b.db"]
+    assert offered("use sqlite:///nowhere/", names) == []
+    assert offered("use redis://me:secret", names) == []
 
 
 def test_what_is_offered_for_a_key_reads_as_that_key(shell: Shell) -> None:

@@ -17,7 +17,7 @@ from qstate_nb.notebook.verbs import VERBS, HelpRequested, Verb, find_verb, help
 PROMISED = [
     *("show", "get", "set", "update", "incr", "append", "delete", "clear", "drop"),
     *("history", "diff", "blame", "undo", "redo", "rewind", "label", "fork", "save", "load"),
-    *("tasks", "run", "races", "scenario", "record", "stop", "app", "panel", "help"),
+    *("tasks", "run", "races", "scenario", "record", "stop", "app", "use", "panel", "help"),
 ]
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qstate_nb.core.registry import StateRegistry, default_registry
-from qstate_nb.core.state import State
+from qstate_nb.core.registry import StateRegistry
+from qstate_nb.core.state import AsyncState, State
+from qstate_nb.stores.opening import default_registry
 
 
 class SyncStateRegistry:
@@ -73,29 +74,32 @@ class AsyncStateRegistry:
     """
 
     def __init__(self, registry: StateRegistry | None = None) -> None:
-        self._sync = SyncStateRegistry(registry)
-        self.registry = self._sync.registry
+        self.registry = default_registry() if registry is None else registry
+
+    def _state(self, state_cls: type) -> AsyncState:
+        return AsyncState.linked(self.registry.bucket(self.registry.key(state_cls)))
 
     async def get(self, state_cls: type, key: str | None, default: Any = None) -> Any:
         """As `SyncStateRegistry.get`."""
-        return self._sync.get(state_cls, key, default)
+        return await self._state(state_cls).get(key, default)
 
     async def get_all(self, state_cls: type) -> dict[str, Any]:
         """As `SyncStateRegistry.get_all`."""
-        return self._sync.get_all(state_cls)
+        return await self._state(state_cls).get_all()
 
     async def set(self, state_cls: type, key: str, value: Any) -> None:
         """As `SyncStateRegistry.set`."""
-        self._sync.set(state_cls, key, value)
+        await self._state(state_cls).set(key, value)
 
     async def update(self, state_cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
         """As `SyncStateRegistry.update`."""
-        return self._sync.update(state_cls, mapping)
+        state = self._state(state_cls)
+        return await state.update(**{state._checked(key): value for key, value in mapping.items()})
 
     async def delete(self, state_cls: type, key: str) -> None:
         """As `SyncStateRegistry.delete`."""
-        self._sync.delete(state_cls, key)
+        await self._state(state_cls).delete(key)
 
     async def clear(self, state_cls: type) -> None:
         """As `SyncStateRegistry.clear`."""
-        self._sync.clear(state_cls)
+        await self._state(state_cls).clear()

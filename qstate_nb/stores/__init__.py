@@ -1,0 +1,1 @@
+"""Where State lives: in memory, in an SQLite file, in Redis."""
