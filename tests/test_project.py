@@ -203,7 +203,7 @@ def other_pythons() -> list[Path]:
 def unit_tests(python: Path, folder: Path) -> str:
     """Run the unit tests on another Python, in an environment of its own; what is printed."""
     environment = make_environment(python, folder)
-    check(environment, "-m", "pip", "install", "-q", ROOT, "hypothesis", "pytest", "pytest-timeout")
+    check(environment, "-m", "pip", "install", "-q", f"{ROOT}[redis]", "hypothesis", "pytest", "pytest-timeout")
     races = (f"tests/races/test_{name}.py" for name in ("behaviour", "primitives", "time"))
     options = ("-q", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib")
     return check(environment, "-m", "pytest", *options, "tests/core", "tests/app", "tests/notebook", *races)

@@ -223,13 +223,12 @@ class Draft:
         return self.changed[key] is not ABSENT if key in self.changed else key in self.base
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.copy())
+        changed = self.changed
+        return iter([key for key in dict.fromkeys((*self.base, *changed)) if changed.get(key) is not ABSENT])
 
     def copy(self) -> dict[str, Any]:
         """All fields; those that were there keep their places."""
-        merged = self.base.copy()
-        merged.update(self.changed)
-        return {key: value for key, value in merged.items() if value is not ABSENT}
+        return {key: self.get(key, None) for key in self}  # what was replaced isn't read: it may be unreadable
 
     def write(self, changes: Iterable[tuple[str, Any]]) -> None:
         """Note what an op changes."""

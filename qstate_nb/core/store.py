@@ -88,6 +88,9 @@ class MemoryStore:
 
     url = "memory://"
 
+    is_closed = False
+    """Whether nothing can be done with it any more."""
+
     def __init__(self, max_events: int | None = 10_000) -> None:
         if max_events is not None and max_events < 1:
             raise ValueError(f"max_events must be at least 1, or None to keep all, not {max_events}")
@@ -140,7 +143,7 @@ class MemoryStore:
             self.sweep()
         with self.lock:
             if self.is_busy:
-                raise _reentrant()
+                raise reentrant()
             record = None
             try:
                 self.is_busy = True
@@ -408,7 +411,7 @@ class MemoryStore:
         """
         with self.lock:
             if self.is_busy:
-                raise _reentrant()
+                raise reentrant()
             try:
                 self.is_busy = True
                 return step(*args)
@@ -569,7 +572,8 @@ class MemoryStore:
         return {name: events[id(record)] for name, record in found.items()}
 
 
-def _reentrant() -> ReentrantError:
+def reentrant() -> ReentrantError:
+    """What is raised when State is used from inside one of its own ops."""
     return ReentrantError(
         "State was used from inside one of its own ops, by a finaliser (__del__) or a signal handler; "
         "let that only note what is to be done, and do it later"

@@ -52,15 +52,11 @@ class Mirror(MemoryStore):
         self.actors = Actors(self.token)
         self._numbers = itertools.count(1)
         self._epoch: str | None = None  # of what is mirrored
+        self._unlisted: set[str] = set()  # names, of which a bucket went off the list, maybe the last one
         self._syncing = threading.RLock()
         self._telling = threading.RLock()
         self._untold: deque[Record] = deque()
         self._follower: threading.Thread | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing can be done with it any more."""
-        return False
 
     def sync(self) -> None:
         """Bring the mirror up to date, and tell subscribers what is new."""
@@ -100,6 +96,27 @@ class Mirror(MemoryStore):
             drops = map(str, dict.fromkeys(key for key, _ in fields_of(record)))
         for text in drops:
             self.unlist(self._known_bucket(StateKey.parse(text)))
+
+    def unlist(self, bucket: Bucket) -> None:
+        """As `MemoryStore.unlist`; whether it was the last one of its name is not known before there is a mirror."""
+        self._off(bucket)
+        if self._epoch is not None:
+            self._free_names()
+
+    def _off(self, bucket: Bucket) -> None:
+        if bucket.is_listed:
+            self._listed.pop(bucket.key, None)
+            self._names[bucket.key.name].discard(bucket.key)
+            self._unlisted.add(bucket.key.name)
+            bucket.is_listed = False
+
+    def _free_names(self) -> None:
+        """Forget the names of which no bucket is listed any more."""
+        for name in [name for name in self._unlisted if not self._names.get(name)]:
+            self._names.pop(name, None)
+            for owner in list(self.owners):
+                owner.forget(name)
+        self._unlisted.clear()
 
     def _deliver(self) -> None:
         """Tell subscribers what they don't know yet, each event once and in order."""
@@ -147,13 +164,14 @@ class Mirror(MemoryStore):
             bucket.fields.clear()
             bucket.writers.clear()
             if bucket.key.scope is not None:
-                self.unlist(bucket)
+                self._off(bucket)
         for text, fields in everything.buckets.items():
             key = self._key(text)
             bucket = self._known_bucket(key)
             self._list(bucket)
             bucket.fields.update((field, self.values.shown(key, field, raw)) for field, raw in fields.items())
             bucket.writers.update((field, writers[key, field]) for field in fields if (key, field) in writers)
+        self._free_names()
         self._blocks = {}
         for kept in (self.journal, self.deletions):
             kept.clear()

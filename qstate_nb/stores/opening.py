@@ -9,15 +9,16 @@ import os
 import re
 import threading
 import weakref
-from typing import Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from qstate_nb.core.formats import short
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.store import MemoryStore
 from qstate_nb.errors import QStateError, StoreError
-from qstate_nb.stores.backend import Backend
-from qstate_nb.stores.shared import SharedStore
+
+if TYPE_CHECKING:
+    from qstate_nb.stores.backend import Backend
 
 VARIABLE = "QSTATE_STORE"
 """The environment variable with the URL of the store of apps that are not given another one."""
@@ -174,6 +175,8 @@ def _opened(address: _Address, max_events: int | None) -> MemoryStore:
         return MemoryStore(max_events)
     backend, promise = (_sqlite if address.scheme == "sqlite" else _redis)(address, max_events)
     backend.url = shown(address.url)
+    from qstate_nb.stores.shared import SharedStore  # it takes time, and not everybody needs it
+
     store = SharedStore(backend)
     _promises[store] = promise
     return store
@@ -316,8 +319,7 @@ def _place(address: _Address) -> str:
 
 
 def _is_closed(registry: StateRegistry) -> bool:
-    store = registry.store
-    return isinstance(store, SharedStore) and store.is_closed
+    return registry.store.is_closed
 
 
 def default_registry() -> StateRegistry:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 import weakref
@@ -27,12 +28,13 @@ from qstate_nb.core.history import Written
 from qstate_nb.core.journal import ABSENT, Actor, Record, Revert, current_actor
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.ops import Changes, Fields, Op
-from qstate_nb.core.store import MUST_WAIT, Changed
+from qstate_nb.core.store import MUST_WAIT, Changed, reentrant
 from qstate_nb.core.transactions import perform, timed_out
 from qstate_nb.core.waiting import Pause, Steps, Work
 from qstate_nb.errors import (
     DeadlockError,
     HistoryError,
+    StateKeyError,
     StoreError,
     TransactionError,
     TransactionLostError,
@@ -62,6 +64,24 @@ _log = logging.getLogger(__name__)
 _LANES = 8  # worker threads for async code; the ops on one bucket go to the same one, so that they keep their order
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks for locks that others hold
 _AWAY = 1.0  # seconds between two tries of what runs in the background, while the backend is away
+
+
+class _Here(threading.local):
+    """Whether this thread is in an op: a finaliser or a signal handler can run other code in the middle of it.
+
+    Raises:
+        ReentrantError: when it is entered: the thread is in one already.
+    """
+
+    is_busy = False
+
+    def __enter__(self) -> None:
+        if self.is_busy:
+            raise reentrant()
+        self.is_busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self.is_busy = False
 
 
 class SharedBucket(ClosedBucket):
@@ -99,6 +119,8 @@ class SharedStore(Mirror):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._lanes = [ThreadPoolExecutor(1, f"qstate store {number}") for number in range(_LANES)]
+        self._process = os.getpid()
+        self._here = _Here()
         self._keeper: threading.Thread | None = None
         self._locked: set[SharedBucket] = set()
         self._releases: deque[Future[None]] = deque(maxlen=100)
@@ -112,7 +134,7 @@ class SharedStore(Mirror):
         self._finalizer()
 
     @property
-    def is_closed(self) -> bool:
+    def is_closed(self) -> bool:  # type: ignore[override]
         """Whether nothing can be done with it any more."""
         return not self._finalizer.alive
 
@@ -123,6 +145,8 @@ class SharedStore(Mirror):
         return bucket
 
     def _work(self, bucket: Bucket, call: Callable[..., Any], *args: Any) -> Work:
+        if os.getpid() != self._process:  # worker threads don't survive a fork, and would be waited for
+            raise StoreError(f"{self.url} was opened before a fork; open it anew in the new process")
         return Work(partial(call, *args), self._lanes[hash(bucket.key) % _LANES])
 
     # ---- ops
@@ -153,27 +177,35 @@ class SharedStore(Mirror):
         return (yield from perform(bucket, op, args))
 
     def _attempt(self, bucket: SharedBucket, op: Op, args: Sequence[Any], actor: Actor) -> Any:
-        if op is ops.get:
-            raw = self.backend.read_field(bucket.text, args[0])
-            return ABSENT if raw is None else self.values.decode(bucket.key, args[0], raw)
-        if op is ops.get_all:
-            return RawFields(self.values, bucket.key, self.backend.read(bucket.text).fields).copy()
-        with bucket.turn:
-            try:
-                result, record = self._change(bucket, op, args, actor)
-            except BaseException:
-                bucket.hint = None
-                raise
+        with self._here:
+            if op is ops.get:
+                return self._read_field(bucket, args[0])
+            if op is ops.get_all:
+                return RawFields(self.values, bucket.key, self.backend.read(bucket.text).fields).copy()
+            with bucket.turn:
+                try:
+                    result, record = self._change(bucket, op, args, actor)
+                except BaseException:
+                    bucket.hint = None
+                    raise
         if record is not None:
             self._noted(record)
-        if op is ops.drop and result is not MUST_WAIT:
-            self.alone(self._enlisted, bucket)
-            self.alone(self.unlist, bucket)  # here as well, whether anything was there or not
         return result
 
-    def _enlisted(self, bucket: Bucket) -> None:
-        if not bucket.is_listed:
-            self._list(bucket)
+    def _read_field(self, bucket: SharedBucket, field: str) -> Any:
+        if not field.isascii():
+            try:
+                check_field(bucket.key, field)
+            except StateKeyError:  # nothing is ever stored there
+                return ABSENT
+        raw = self.backend.read_field(bucket.text, field)
+        return ABSENT if raw is None else self.values.decode(bucket.key, field, raw)
+
+    def _dropped(self, bucket: Bucket, was_there: bool) -> None:
+        """Take a bucket off the list here as well; a step of the store."""
+        if was_there and not bucket.is_listed:
+            self._list(bucket)  # it was, but without a mirror that was not known
+        self.unlist(bucket)
 
     def _change(self, bucket: SharedBucket, op: Op, args: Sequence[Any], actor: Actor) -> tuple[Any, Record | None]:
         is_blind = op is ops.set_
@@ -219,6 +251,8 @@ class SharedStore(Mirror):
                 hint[1].write(field, raw, value)
             hint = answer.seq, hint[1]
         bucket.hint = None if commit.drops else hint
+        if commit.drops:
+            self.alone(self._dropped, bucket, answer.seq is not None)
 
     def _encoded(self, bucket: Bucket, changes: Changes) -> list[tuple[str, str, bytes | None]]:
         key, encode = bucket.key, self.values.encode
@@ -293,7 +327,8 @@ class SharedStore(Mirror):
         texts = [bucket.text for bucket in wanted]
         holding = [text for text in self.alone(self._holding, frame) if text not in texts]
         who = f"{frame.who} @{self.actors.host}:{self.actors.process}"
-        answer = self.backend.acquire(texts, holding, waiter, who)
+        with self._here:
+            answer = self.backend.acquire(texts, holding, waiter, who)
         if isinstance(answer, Acquired) and not self.alone(self._secured, frame, wanted, answer):
             self.backend.release(answer.fences)
         return answer
@@ -370,7 +405,8 @@ class SharedStore(Mirror):
             fences={bucket.text: bucket.fence for bucket in buckets if bucket.fence is not None},
             expires=expires,
         )
-        answer = self.backend.commit(commit)
+        with self._here:
+            answer = self.backend.commit(commit)
         if isinstance(answer, Lost):
             raise TransactionLostError(
                 f"the transaction of {frame.who} on {answer.bucket} was taken over by others, because this process "

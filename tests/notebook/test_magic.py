@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -649,11 +651,12 @@ LINES = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(LINES)
-def test_any_line_works_or_fails_with_an_error_of_ours(shell: Shell, words: list[str]) -> None:
+def test_any_line_works_or_fails_with_an_error_of_ours(shell: Shell, tmp_path: Path, words: list[str]) -> None:
     shell.names["n"] = 3
     lines: list[str] = []
     try:
-        shell.ip.run_line_magic("qstate", " ".join(words))
+        with contextlib.chdir(tmp_path):  # some of them save to a file
+            shell.ip.run_line_magic("qstate", " ".join(words))
     except QStateError as error:
         lines = error._render_traceback_()  # type: ignore[attr-defined]
         lines[0] = lines[0].removeprefix(f"{type(error).__name__}: ")

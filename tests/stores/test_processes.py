@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.redis_server import RedisServer, needed, running_server
@@ -28,16 +27,11 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
         yield zygote
 
 
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/state.db?lease={LEASE}"
-
-
 @pytest.fixture(params=["sqlite", "redis"])
 def url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite_url"))
-    return f"{request.getfixturevalue('redis_url')}?prefix=p{time.time_ns()}&lease={LEASE}"
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/state.db?durability=normal"
+    return f"{request.getfixturevalue('redis_url')}?prefix=p{time.time_ns()}"
 
 
 class Checker:
@@ -93,7 +87,8 @@ def safe_server() -> Iterator[RedisServer]:
 def test_workers_that_are_killed_at_any_instant(zygote: Zygote, kind: str, request: pytest.FixtureRequest) -> None:
     """Of Redis, the server as well, every tenth time."""
     server: RedisServer | None = request.getfixturevalue("safe_server") if kind == "redis" else None
-    url = f"{server.url}?lease={LEASE}" if server else request.getfixturevalue("sqlite_url")
+    place = server.url if server else f"sqlite:///{request.getfixturevalue('tmp_path')}/state.db"
+    url = f"{place}?lease={LEASE}"
     checker = Checker(url)
     choice = random.Random()
     for number in range(KILLS):
@@ -137,8 +132,7 @@ def test_transfers_of_many_processes_are_exact(zygote: Zygote, url: str) -> None
 
 def test_a_transaction_of_a_killed_process_leaves_nothing_and_holds_nothing(zygote: Zygote, url: str) -> None:
     """In Redis for no longer than the lease; SQLite sees at once that a process is gone from this machine."""
-    if url.startswith("sqlite"):
-        url = url.replace(f"lease={LEASE}", "lease=1000")
+    url += "&lease=1000" if url.startswith("sqlite") else f"&lease={LEASE}"
     account = registry_at(url).state(Account, scope=0)
     account.set("balance", 5)
     worker = zygote.start("hold", url)
@@ -152,6 +146,7 @@ def test_a_transaction_of_a_killed_process_leaves_nothing_and_holds_nothing(zygo
 
 def test_a_process_that_stood_still_has_lost_its_transaction(zygote: Zygote, url: str) -> None:
     """And what it wrote there; others went on meanwhile."""
+    url += f"&lease={LEASE}"
     account = registry_at(url).state(Account, scope=0)
     worker = zygote.start("hold", url, 0.2)
     worker.wait_for("holds")

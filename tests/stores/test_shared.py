@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -20,6 +22,7 @@ from support.redis_server import RedisServer, needed, running_server
 from qstate_nb import AsyncState, Event, State, StateRegistry, open_store, transaction
 from qstate_nb.errors import (
     DeadlockError,
+    ReentrantError,
     StoreError,
     StoreUnavailableError,
     TransactionError,
@@ -342,6 +345,51 @@ def test_a_store_that_nobody_has_is_closed(opened: Open) -> None:
         return gone() is None
 
     until(is_gone)
+
+
+def test_a_finaliser_in_the_middle_of_an_op_is_refused(opened: Open, monkeypatch: Any) -> None:
+    registry = opened()
+    box, other = registry.state(Box), registry.state(Box, scope="other")
+    store: Any = registry.store
+    commit = store.backend.commit
+    errors: list[str] = []
+
+    def interrupted(request: Any) -> Any:
+        for each in (box, other):
+            try:
+                each.set("n", 7)
+            except (ReentrantError, TransactionError) as error:
+                errors.append(type(error).__name__)
+        return commit(request)
+
+    monkeypatch.setattr(store.backend, "commit", interrupted)
+    box.set("n", 1)
+    with box.transaction():
+        box.increment("n")
+    assert errors == ["ReentrantError", "ReentrantError", "TransactionError", "ReentrantError"]
+    assert box.get("n") == 2
+
+
+def test_a_process_that_was_forked_is_told_to_open_it_anew(opened: Open, tmp_path: Path) -> None:
+    code = """if True:
+        import asyncio, os, sys
+        from qstate_nb import AsyncState, StateRegistry, open_store
+        class Box(AsyncState): pass
+        box = StateRegistry(store=open_store(sys.argv[1])).state(Box)
+        asyncio.run(box.set("n", 1))
+        if os.fork() == 0:
+            try:
+                asyncio.run(box.get("n"))
+            except Exception as error:
+                os.write(1, f"{type(error).__name__}: {error}".encode())
+            os._exit(0)
+        os.wait()
+    """
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, opened.url], capture_output=True, text=True, timeout=30
+    )
+    assert "StoreError: " in shown.stdout, shown
+    assert "was opened before a fork; open it anew" in shown.stdout
 
 
 def test_two_registries_can_have_one_store(opened: Open) -> None:

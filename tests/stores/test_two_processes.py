@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         if self.is_free_for(who, box):
             self.view(who, box).update(values)
             fields = self.op(who, box, "update", *values.items())
-            assert list(fields.items()) == list(self.view(who, box).items())
+            assert fields == self.view(who, box)
 
     @rule(who=WHO, box=BOXES, field=FIELDS)
     def pop(self, who: int, box: int, field: str) -> None:
