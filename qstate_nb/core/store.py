@@ -8,11 +8,13 @@ one field, and a field changes in one step.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from time import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -100,6 +102,8 @@ class MemoryStore:
         self.deletions: deque[Record] = deque(maxlen=max_events)  # of these, those that delete something
         self._blocks: dict[int, Written] = {}
         self.seq = 0
+        self.away = ""  # why a shared store can't be reached, if that is known
+        self.on_away = Subscribers[str]()  # are told when that changes
         self.listener: Callable[[Record], object] | None = None
         self._subscribers = Subscribers[Event]()
         self._subscribing = threading.RLock()  # a finaliser can unsubscribe at any time
@@ -191,6 +195,10 @@ class MemoryStore:
 
     def sync(self) -> None:
         """Know what is stored now, to show it."""
+
+    def shown(self) -> AbstractContextManager[None]:
+        """What is read in the block is only shown: then it needn't be asked for each time, if somebody subscribes."""
+        return contextlib.nullcontext()
 
     def net(self, draft: Draft) -> Changes:
         """What the end of a transaction changes in a bucket."""

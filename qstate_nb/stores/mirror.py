@@ -13,7 +13,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,6 +37,15 @@ _log = logging.getLogger(__name__)
 _AWAY = 1.0  # seconds between two tries to hear of news while the backend is away
 
 
+_LABELS = 1.0  # seconds after which labels that are only shown are read again
+
+
+class _IsShown(threading.local):
+    """Whether what this thread reads is only shown."""
+
+    now = False
+
+
 class Mirror(MemoryStore):
     """A memory store that shows what a backend has, and tells of what is new there.
 
@@ -56,10 +66,14 @@ class Mirror(MemoryStore):
         self._syncing = threading.RLock()
         self._telling = threading.RLock()
         self._untold: deque[Record] = deque()
+        self._is_shown = _IsShown()
+        self._last_labels: tuple[float, Mapping[str, Label]] = -_LABELS, {}
         self._follower: threading.Thread | None = None
 
     def sync(self) -> None:
         """Bring the mirror up to date, and tell subscribers what is new."""
+        if self._is_shown.now and self._epoch is not None:
+            return
         with self._syncing:
             news = None if self._epoch is None else self.backend.since(self._epoch, self.seq)
             if news is None:
@@ -68,6 +82,29 @@ class Mirror(MemoryStore):
                 for event in news:
                     self._take(self._record_of(event), event.drops)
         self._deliver()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """What is read in the block is only shown.
+
+        If somebody subscribes, the mirror is kept up to date, so it is not asked for news each time; and while the
+        backend is away, what is known last is shown.
+        """
+        if self._follower is None:
+            self.sync()
+        before, self._is_shown.now = self._is_shown.now, True
+        try:
+            yield
+        finally:
+            self._is_shown.now = before
+
+    def set_away(self, reason: str) -> None:
+        """Know that the backend is away, or, with an empty reason, that it isn't."""
+        if reason != self.away:
+            self.away = reason
+            if reason and not self.is_closed:
+                _log.warning("%s", reason)
+            self.on_away.tell(reason)
 
     def _noted(self, record: Record) -> None:
         """Take note of an event of this process."""
@@ -236,15 +273,21 @@ class Mirror(MemoryStore):
         """Give this moment a name; the number of the last event before it is the result."""
         now = self.capture()
         self.backend.set_label(name, RawLabel(now.seq, self._raw_contents(now.contents)))
+        self._last_labels = -_LABELS, {}
         return now.seq
 
     @property
     def labels(self) -> Mapping[str, Label]:
         """Names for moments."""
-        return {
+        read, labels = self._last_labels
+        if self._is_shown.now and (self.away or time.monotonic() < read + _LABELS):
+            return labels
+        labels = {
             name: Label(label.seq, {self._key(text): self._shown(text, raw) for text, raw in label.contents.items()})
             for name, label in self.backend.labels().items()
         }
+        self._last_labels = time.monotonic(), labels
+        return labels
 
     def _shown(self, text: str, fields: Mapping[str, bytes]) -> dict[str, Any]:
         key = self._key(text)
@@ -327,28 +370,26 @@ def _parts(change: RawChange) -> tuple[str, str, bytes | None, bytes | None]:
 
 def _follow(ref: weakref.ref[Mirror]) -> None:
     """Tell a store of the events of other processes, as long as it has subscribers."""
-    is_away = False
     while True:
         store = ref()
         if store is None:
             return
         with store._subscribing:
             if store.listener is None or store.is_closed:
-                store._follower = None
+                store._follower, store.away = None, ""
                 return
         backend, seq = store.backend, store.seq
         del store
+        reason = ""
         try:
             backend.wait(seq, 1.0)
             store = ref()
             if store is not None:
                 store.sync()
-                del store
-            is_away = False
         except StoreError as error:
-            store = ref()
-            if not is_away and store is not None and not store.is_closed:
-                _log.warning("%s", error)
+            reason, store = str(error), ref()
+        if store is not None:
+            store.set_away(reason)
             del store
-            is_away = True
+        if reason:
             time.sleep(_AWAY)

@@ -419,6 +419,9 @@ class SharedStore(Mirror):
         record = self._record(answer, frame.op, frame.actor, changed)
         if record is not None:
             self._noted(record)
+        for bucket, _ in changed:
+            if frame.drafts[bucket].is_dropped:
+                self.alone(self._dropped, bucket, True)
 
     def let_go(self, bucket: Bucket) -> None:
         """Unlock a bucket that nobody holds here any more, after a rollback; a step of the store."""

@@ -12,6 +12,7 @@ from qstate_nb.core.diff import is_same
 from qstate_nb.core.formats import counted, printable, short
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import State
 from qstate_nb.errors import StateError, StateValueError
 from qstate_nb.notebook import past
@@ -34,8 +35,15 @@ class Edits:
 
     def __init__(self, app: InlineApp) -> None:
         self._app = app
-        self._registry = app.registry
         self._begun: dict[tuple[StateKey, str], Any] = {}
+
+    @property
+    def _registry(self) -> StateRegistry:
+        return self._app.registry
+
+    def restart(self) -> None:
+        """Forget what was begun: the app's State is another one."""
+        self._begun.clear()
 
     def begin_edit(self, key: StateKey, field: str) -> str:
         """The value of a field as it would be typed, to be edited.

@@ -52,15 +52,26 @@ class Buckets:
     """
 
     def __init__(self, app: InlineApp, clock: Callable[[], float] = time.monotonic) -> None:
-        self.moment: int | None = None
         self.edits = Edits(app)
-        self.pins: frozenset[tuple[StateKey, str | None]] = frozenset()
-        self._registry = app.registry
+        self._app = app
+        self._clock = clock
         self._lock = threading.RLock()
-        self._index = Index(app.registry)
-        self._search = Search(app.registry)
-        self._rows = Rows(app.registry, clock)
         self._text = ""
+        self.restart()
+
+    def restart(self) -> None:
+        """Show the State that the app has now, if that is another one."""
+        with self._lock:
+            self._restart(self._app.registry)
+
+    def _restart(self, registry: StateRegistry) -> None:
+        self.moment: int | None = None
+        self.edits.restart()
+        self.pins: frozenset[tuple[StateKey, str | None]] = frozenset()
+        self._registry = registry
+        self._index = Index(registry)
+        self._search = Search(registry)
+        self._rows = Rows(registry, self._clock)
         self._folds = self._usual_folds = Folds()
         self._open: set[Id] = set()  # as it was shown last
         self._pages: dict[Id | None, int] = {}

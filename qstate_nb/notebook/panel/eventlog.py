@@ -119,6 +119,12 @@ class EventLog:
         self._ops: set[str] = {*_OPS}
         self._html: tuple[Any, str] = None, ""
 
+    def restart(self) -> None:
+        """Show the events of the State that the app has now, if that is another one."""
+        self._applied, self._last, self.paused = None, None, False
+        self._states.clear()
+        self._tasks.clear()
+
     def update(self) -> None:
         """Take in what has happened; `is_searching` says whether there is more to look at."""
         if self.filter != self._applied:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextvars import Context
 
 from qstate_nb.app import InlineApp
+from qstate_nb.core.formats import printable
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.errors import HistoryError
 from qstate_nb.notebook import past, views
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.render import Heading, Paragraph, View
 from qstate_nb.notebook.timeline import timeline_html, window
 from qstate_nb.notebook.views import Limits
+from qstate_nb.stores.opening import promise
 
 _LIMITS = Limits(width=160, rows=200)
 _MAX_STATES = 50
@@ -40,7 +43,8 @@ class PanelModel:
     def range(self) -> tuple[int, int]:
         """The numbers of the events after which State is known: of the first and the last one."""
         registry = self.app.registry
-        dropped, last = registry.dropped, registry.seq
+        with registry.store.shown():
+            dropped, last = registry.dropped, registry.seq
         return min(dropped, last), last
 
     def go_to(self, moment: int | str | None) -> None:
@@ -108,7 +112,15 @@ class PanelModel:
 
     def overview(self) -> View:
         """The panel as a text or picture of its own: what there is to run, and State as it is now."""
-        registry = self.app.registry
+        with self.app.registry.store.shown():
+            return self._overview(self.app.registry)
+
+    def where(self) -> tuple[str, str]:
+        """Where State lives, if others share it, and how safe it is there; two empty texts for memory."""
+        store = self.app.registry.store
+        return (f"State in {printable(store.url, 200)}", promise(store)) if store.is_shared else ("", "")
+
+    def _overview(self, registry: StateRegistry) -> View:
         history = registry.history(limit=1)
         newest = history[-1].seq if history else None
         last = [views.last_change(history[-1], _LIMITS)] if history else []
@@ -116,6 +128,7 @@ class PanelModel:
         return View(
             [
                 Heading(f"qstate panel: {self.app.name}"),
+                *map(Paragraph, filter(None, [self.where()[0]])),
                 *views.task_blocks(self.app, _LIMITS),
                 *last,
                 *(states or [Paragraph("no State yet: run a task that has one")]),

@@ -62,7 +62,7 @@ class TaskList:
         self._kept: dict[str, Card] = {}  # those that are shown, and some that were; the last shown ones last
         self._typed: dict[str, TypedCard] = {}  # of cards that are closed
         self._tasks: list[Task] = []
-        self._scopes = KnownScopes(app.registry)
+        self._scopes = KnownScopes(app)
         self._pause = _Pause(redraw)
         self.search = looks.text("search", "name, description or tag", lambda _: redraw(), layout=AUTO)
         self.search.add_class("qstate-search")

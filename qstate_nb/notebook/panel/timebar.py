@@ -61,6 +61,8 @@ class TimeBar:
         """Play no more."""
         self._player.stop()
 
+    restart = close
+
     def _button(self, name: str, icon: str, tooltip: str, do: Callable[[], object]) -> Any:
         return self._looks.button(name, tooltip, lambda: self._try(do), icon=icon)
 

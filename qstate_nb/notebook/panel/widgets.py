@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,6 +13,7 @@ from IPython.core.getipython import get_ipython
 from qstate_nb.app import InlineApp
 from qstate_nb.app.nesting import running_loop
 from qstate_nb.core.formats import message
+from qstate_nb.core.registry import StateRegistry
 from qstate_nb.notebook.panel.background import Background
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.callmodel import Calls
@@ -61,13 +63,14 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self.model = PanelModel(app, buckets)
         self._still = Still(self.model.overview)
         self._runs = Runs(app, loop)
+        self._buckets, self._events = buckets, EventLog(app)
         self._tasks = TaskList(looks, app, self._runs, ask)
         self._state = StatePart(looks, buckets, ask)
         self._time = TimeBar(looks, self.model, ask)
         parts: dict[str, Part] = {
             "Calls": CallList(looks, calls, ask),
             "Timeline": self._time,
-            "Events": EventPart(looks, EventLog(app), ask),
+            "Events": EventPart(looks, self._events, ask),
             "Scenarios": ScenarioPart(looks, Scenarios(app, Background(loop), ask)),
             "Races": RaceTab(looks, Explorer(app, ask)),
         }
@@ -75,7 +78,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._tabs = looks.make(widgets.Tab, [looks.column([]) for _ in parts], titles=tuple(parts))
         self._tabs.observe(self._tab_chosen, "selected_index")
         self._problem = looks.html()
-        self._unsubscribe = [app.subscribe(ask), app.registry.subscribe(ask)]
+        self._where = looks.html()
+        self._unlisten = _listen(app.registry, ask)
+        self._unsubscribe = [app.subscribe(ask), app.on_use(self._moved)]
         try:
             self._draw()
             style = looks.html(f"<style>{CSS}</style>")
@@ -90,7 +95,8 @@ class Panel(widgets.VBox):  # type: ignore[misc]
 
     def _head(self) -> Any:
         title = self._looks.html(f"<h2>qstate · {escape(self.app.name)}</h2>", "qstate-title")
-        return self._looks.row([title, self._looks.button("Close", "Close the panel", self.close)], "qstate-head")
+        close = self._looks.button("Close", "Close the panel", self.close)
+        return self._looks.row([title, self._where, close], "qstate-head")
 
     def _main(self) -> Any:
         return self._looks.row([self._tasks.box, self._state.box], "qstate-main")
@@ -99,7 +105,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         """Unsubscribe, and take the panel away."""
         if not self.closed:
             self.closed = True
-            for unsubscribe in self._unsubscribe:
+            for unsubscribe in (*self._unsubscribe, self._unlisten):
                 unsubscribe()
             self._redraw.close()
             self._still.close()
@@ -115,6 +121,15 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._redraw.ask()
         self._still.ask()
 
+    def _moved(self, registry: StateRegistry) -> None:
+        """Show the State of another registry, which the app uses now."""
+        with self._drawing:
+            self._unlisten()
+            self._unlisten = _listen(registry, self._ask)
+            for part in (self._buckets, self._events, self._time):
+                part.restart()
+        self._ask()
+
     def _tab_chosen(self, _: object) -> None:
         self._draw()
         self._ask()
@@ -124,13 +139,19 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         _wait_until_sent()
 
     def _draw(self) -> None:
-        with self._drawing:
+        store = self.app.registry.store
+        with self._drawing, store.shown():
             tab = self._tabs.selected_index or 0
             named: dict[str, Part] = {"tasks": self._tasks, "State": self._state}
             named[self._tabs.titles[tab]] = self._parts[tab]
             problems = [self._drawn(name, part) for name, part in named.items()]
             change(self._tabs.children[tab], "children", (self._parts[tab].box,))  # if it was never seen: it is sent
+            if store.away:
+                problems.insert(0, problem_html(f"what is shown may be old, as State is away: {store.away}"))
             change(self._problem, "value", "".join(filter(None, problems)))
+            where, safety = self.model.where()
+            change(self._where, "value", where and f'<span class="qstate-quiet">{escape(where)}</span>')
+            change(self._where, "tooltip", safety)
             _serve_while_busy(self)
 
     def _drawn(self, name: str, part: Part) -> str:
@@ -153,6 +174,17 @@ class Panel(widgets.VBox):  # type: ignore[misc]
 
     def _ipython_display_(self) -> None:
         self._still.show(self._repr_mimebundle_())
+
+
+def _listen(registry: StateRegistry, ask: Callable[[object], None]) -> Callable[[], None]:
+    """Call *ask* when State changes, or where it is comes and goes; what is returned ends that."""
+    ends = registry.subscribe(ask), registry.store.on_away.add(ask)
+
+    def end() -> None:
+        for each in ends:
+            each()
+
+    return end
 
 
 def _wait_until_sent() -> None:

@@ -11,7 +11,8 @@ import pytest
 from qstate_nb.core.keys import ScopeId, StateKey
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import AsyncState, State, StateBase
-from qstate_nb.errors import FieldTypeError, NotFoundError, ScopeError
+from qstate_nb.core.transactions import transaction
+from qstate_nb.errors import FieldTypeError, NotFoundError, ScopeError, StateNameError
 from qstate_nb.testing.conformance.suite import Blocking, Box, Suite
 
 _ID = uuid.UUID(int=0xABC)
@@ -90,6 +91,26 @@ class Fields(Suite):
         anna.drop()
         with pytest.raises(NotFoundError):
             registry.find("Box[anna]")
+
+    @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
+    def test_a_name_is_free_when_its_last_bucket_is_dropped(self, registry: StateRegistry, inside: bool) -> None:
+        """Then a class of another module can have it."""
+
+        def drop(scope: int) -> None:
+            with transaction(registry.state(Box, scope=scope if inside else "another")):
+                registry.state(Box, scope=scope).drop()
+
+        foreign = type("Box", (State,), {"__module__": "elsewhere"})
+        for scope in (1, 2):
+            registry.state(Box, scope=scope).set("n", 1)
+        registry.state(Box, scope=3).drop()
+        drop(1)
+        assert "Box" in registry.names()
+        with pytest.raises(StateNameError, match="two State classes have the name 'Box'"):
+            registry.state(foreign)
+        drop(2)
+        assert registry.names() == []
+        registry.state(foreign).set("n", 1)
 
     def test_what_is_listed_elsewhere_is_listed_here(self, registry: StateRegistry, other: StateRegistry) -> None:
         """In the order in which the buckets came; what is dropped is gone for all."""

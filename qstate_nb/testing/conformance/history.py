@@ -193,6 +193,26 @@ class History(Suite):
         assert one.state(Box).get_all() == {}, "of the call, all"
         assert [event.refers_to for event in one.history()[-2:]] == [(3,), (1, 2)]
 
+    def test_undo_of_what_came_and_went(self, places: list[StateRegistry]) -> None:
+        """Changes nothing, and is an event all the same: a redo and another undo know what it was about."""
+        one, two = places
+        app = app_on(one)
+
+        @app.task
+        def to_and_fro(box: Box) -> None:
+            box.set("a", 1)
+            box.delete("a")
+
+        one.state(Box).set("b", 1)
+        app.run("to_and_fro")
+        (event,) = two.undo()
+        assert (event.op, event.refers_to, event.changes) == ("undo", (2, 3), ())
+        one.undo()
+        assert two.state(Box).get_all() == {}
+        assert [event.refers_to for event in one.redo(2)] == [(1,), (2, 3)]
+        assert two.state(Box).get_all() == {"b": 1}
+        assert one.history() == two.history()
+
     def test_rewind(self, places: list[StateRegistry]) -> None:
         """To an event or a label: one new event, of what is different."""
         one, two = places

@@ -79,6 +79,26 @@ class Telling(Suite):
         assert len(heard) == 1
         assert "a subscriber failed on <Event 1: Box set n by user>" in caplog.text
 
+    @pytest.mark.parametrize("way", ["set", "mutate", "with", "async with"])
+    def test_a_subscriber_can_use_the_state_that_changed(self, registry: StateRegistry, way: str) -> None:
+        """Nobody holds it any more when it is told."""
+        seen: list[Any] = []
+
+        async def main() -> None:
+            async with registry.state(AsyncBox).transaction():
+                await registry.state(AsyncBox).set("n", 1)
+            assert len(seen) == 1, "it has heard when the transaction has ended"
+
+        registry.subscribe(lambda event: seen.append((event.op, registry.state(Box).get("n"))))
+        if way == "async with":
+            asyncio.run(asyncio.wait_for(main(), PATIENCE))
+        elif way == "mutate":
+            registry.state(Box).mutate("n", lambda _: 1)
+        else:
+            with transaction(registry.state(Box, scope="another" if way == "set" else None)):
+                registry.state(Box).set("n", 1)
+        assert seen == [("transaction" if "with" in way else way, 1)]
+
     def test_a_subscriber_can_use_state(self, registry: StateRegistry) -> None:
         """What it reads is what was committed, or newer; what it writes is told as well."""
         seen: list[Any] = []

@@ -20,7 +20,7 @@ class Other(State):
 
 
 def test_the_last_changed_scope_comes_first(app: InlineApp) -> None:
-    known = KnownScopes(app.registry)
+    known = KnownScopes(app)
     assert known.of("Chat") == ()
     for scope in (1, "anna", uuid.UUID(int=1)):
         app.state(Chat, scope).set("n", 1)
@@ -41,7 +41,7 @@ def test_it_looks_again_only_after_a_change(app: InlineApp, monkeypatch: pytest.
         return keys(self)
 
     monkeypatch.setattr(StateRegistry, "keys", counted_keys)
-    known = KnownScopes(app.registry)
+    known = KnownScopes(app)
     for _ in range(3):
         known.of("Chat")
     assert len(looked) == 1
@@ -55,7 +55,7 @@ def test_of_many_only_some_are_known_and_a_dropped_one_is_not(app: InlineApp) ->
         app.state(Chat, scope).set("n", 1)
     app.state(Chat, 3).set("n", 2)
     app.state(Chat, 1_299).drop()
-    found = KnownScopes(app.registry).of("Chat")
+    found = KnownScopes(app).of("Chat")
     assert len(found) == MOST
     assert found[:3] == (3, 1_298, 1_297)
 
