@@ -74,6 +74,10 @@ class Mirror(MemoryStore):
         """Bring the mirror up to date, and tell subscribers what is new."""
         if self._is_shown.now and self._epoch is not None:
             return
+        self._catch_up()
+        self._deliver()
+
+    def _catch_up(self) -> None:
         with self._syncing:
             news = None if self._epoch is None else self.backend.since(self._epoch, self.seq)
             if news is None:
@@ -81,7 +85,6 @@ class Mirror(MemoryStore):
             else:
                 for event in news:
                     self._take(self._record_of(event), event.drops)
-        self._deliver()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -106,18 +109,17 @@ class Mirror(MemoryStore):
                 _log.warning("%s", reason)
             self.on_away.tell(reason)
 
-    def _noted(self, record: Record) -> None:
-        """Take note of an event of this process."""
+    def _note(self, record: Record) -> None:
+        """Take note of an event of this process; subscribers are told by `_deliver`, once nothing is held here."""
         if record[0] == self.seq + 1:
             with self._syncing:
                 if record[0] == self.seq + 1:
                     self._take(record, ())
         if record[0] > self.seq:
             try:
-                self.sync()
+                self._catch_up()
             except StoreUnavailableError as error:  # the op was done all the same
                 _log.warning("%s", error)
-        self._deliver()
 
     def _take(self, record: Record, drops: Iterable[str]) -> None:
         self.alone(self._mirrored, record, drops)
@@ -156,8 +158,8 @@ class Mirror(MemoryStore):
         self._unlisted.clear()
 
     def _deliver(self) -> None:
-        """Tell subscribers what they don't know yet, each event once and in order."""
-        if self._untold:
+        """Tell subscribers what they don't know yet, each event once and in order, or wait until others have."""
+        if self._untold or self.listener is not None:
             with self._telling:
                 while self._untold:
                     record = self._untold.popleft()

@@ -290,7 +290,7 @@ for i, change in ipairs(c.changes) do
   if name then seen[name] = change[3] or false end
 end
 local answer = {'done', 0, ''}
-if #c.changes > 0 then
+if #c.changes > 0 or #c.refers_to > 0 then
   seq = seq + 1
   answer[2] = seq
   answer[3] = write(seq, tonumber(ARGV[3]), c.id, c.op, c.refers_to, c.actor, c.changes, befores, c.drops)

@@ -189,7 +189,8 @@ class SharedStore(Mirror):
                     bucket.hint = None
                     raise
         if record is not None:
-            self._noted(record)
+            self._note(record)
+            self._deliver()
         return result
 
     def _read_field(self, bucket: SharedBucket, field: str) -> Any:
@@ -373,6 +374,9 @@ class SharedStore(Mirror):
         buckets = self.alone(self._closing, frame)
         if buckets:
             yield self._work(buckets[0], self._commit_frame, frame, buckets)
+            self.alone(frame.end, True)  # before subscribers are told: they may use the same State
+            if self.listener is not None:
+                yield self._work(buckets[0], self._deliver)
 
     def _closing(self, frame: Frame) -> list[SharedBucket]:
         """The buckets that a frame has locked, if it is time to commit them; a step of the store."""
@@ -418,7 +422,7 @@ class SharedStore(Mirror):
             self._locked.discard(bucket)
         record = self._record(answer, frame.op, frame.actor, changed)
         if record is not None:
-            self._noted(record)
+            self._note(record)
         for bucket, _ in changed:
             if frame.drafts[bucket].is_dropped:
                 self.alone(self._dropped, bucket, True)
@@ -490,7 +494,8 @@ class SharedStore(Mirror):
             return None
         record = self._record(answer, op, actor, changed)
         assert record is not None
-        self._noted(record)
+        self._note(record)
+        self._deliver()
         return record
 
     def tell(self, record: Record | None) -> None:

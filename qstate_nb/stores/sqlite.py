@@ -163,7 +163,7 @@ class SQLiteBackend:
         self, sql: sqlite3.Connection, commit: Commit, now: float, found: Sequence[tables.Found]
     ) -> Committed:
         done = Committed(None)
-        if commit.changes:
+        if commit.changes or commit.refers_to:
             heading = tables.Heading(now, commit.op, commit.refers_to, commit.actor, commit.drops)
             done = self._journal.write(sql, heading, commit.changes, found)
         tables.unlist(sql, commit.drops)

@@ -100,7 +100,7 @@ class Journal:
         Args:
             found: what `look` gave for each of the changes.
         """
-        seq = (found[0][0] or 0) + 1
+        seq = ((found[0][0] or 0) if found else last_seq(sql)) + 1
         if len(changes) == 1 and changes[0][2] is not None and found[0][4] is not None:
             befores = _set_one(sql, seq, changes[0], found[0])
         else:

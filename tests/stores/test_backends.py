@@ -191,6 +191,16 @@ class TestCommit:
         assert isinstance(backend.commit(a_commit(last=0)), Stale)
         assert len(events(backend)) == 1
 
+    def test_an_event_about_others_needs_no_changes(self, backend: Backend, other: Backend) -> None:
+        put(backend, ("Signup", "a", b"1"))
+        done = backend.commit(a_commit(op="undo", refers_to=(1,), last=1))
+        assert isinstance(done, Committed)
+        assert done.seq == 2
+        assert [(event.seq, event.op, event.refers_to, event.changes) for event in events(other)[1:]] == [
+            (2, "undo", (1,), ())
+        ]
+        assert put(other, ("Signup", "a", b"2")) == 3
+
     def test_without_changes_all_else_is_done(self, backend: Backend, other: Backend) -> None:
         put(backend, ("A", "x", b"1"), ("B", "x", b"1"))
         put(backend, ("A", "x", None))
