@@ -205,8 +205,11 @@ def unit_tests(python: Path, folder: Path) -> str:
     environment = make_environment(python, folder)
     check(environment, "-m", "pip", "install", "-q", f"{ROOT}[redis]", "hypothesis", "pytest", "pytest-timeout")
     races = (f"tests/races/test_{name}.py" for name in ("behaviour", "primitives", "time"))
+    stores = [
+        f"tests/stores/test_{name}.py" for name in ("sqlite", "shared")[: 2 if shutil.which("redis-server") else 1]
+    ]
     options = ("-q", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib")
-    return check(environment, "-m", "pytest", *options, "tests/core", "tests/app", "tests/notebook", *races)
+    return check(environment, "-m", "pytest", *options, "tests/core", "tests/app", "tests/notebook", *races, *stores)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import State
-from qstate_nb.errors import StateError, StateValueError
+from qstate_nb.errors import StateError, StateValueError, WouldBlockError
 from qstate_nb.notebook import past
 from qstate_nb.notebook.arguments import literal
 
@@ -161,7 +161,11 @@ class Edits:
                 f"{holder.who} has a transaction on {printable(str(key), 100)}: wait for its end, or stop it; "
                 "nothing was changed"
             )
-        Context().run(change, State.linked(bucket, self._registry.declared(key.name)))
+        try:
+            Context().run(change, State.linked(bucket, self._registry.declared(key.name)))
+        except WouldBlockError as error:  # another process has a transaction on it
+            held, _, _ = str(error).partition(",")
+            raise StateError(f"{held}: wait for the end of its transaction; nothing was changed") from None
 
 
 def _named(key: StateKey, field: str) -> str:

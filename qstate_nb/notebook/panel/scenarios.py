@@ -129,14 +129,14 @@ class Scenarios:
     def _start(self, make: Callable[[Walk], Coroutine[Any, Any, str]]) -> None:
         self._try(lambda: self._started(make))
 
-    def _started(self, make: Callable[[Walk], Coroutine[Any, Any, str]]) -> str:
+    def _started(self, make: Callable[[Walk], Coroutine[Any, Any, str]]) -> None:
         self._check_idle()
         walk = self._walk()
         if make is not self._replay and walk.next is None:
             raise CommandError("that was the last step; Back takes one back, Again begins anew")
         self.is_busy = True
+        self._say("running …")  # before it can end, and say what came of it
         self._background.start(lambda: self._do(walk, make), "qstate panel scenario")
-        return "running …"
 
     async def _do(self, walk: Walk, make: Callable[[Walk], Coroutine[Any, Any, str]]) -> None:
         try:
@@ -158,9 +158,11 @@ class Scenarios:
         if self.is_busy:
             raise CommandError("a step is being done; wait for its end, or stop its calls")
 
-    def _try(self, do: Callable[[], str]) -> None:
+    def _try(self, do: Callable[[], str | None]) -> None:
         try:
-            self._say(do())
+            done = do()
+            if done is not None:
+                self._say(done)
         except QStateError as error:
             self._say(str(error), is_problem=True)
         self._on_change()

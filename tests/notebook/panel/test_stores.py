@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +17,9 @@ from support.markup import seen_in
 
 import qstate_nb
 from qstate_nb import InlineApp, State, StateRegistry, open_store
-from qstate_nb.errors import StoreUnavailableError
+from qstate_nb.errors import StateError, StoreUnavailableError
+from qstate_nb.notebook.panel.bucketedits import Edits
+from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.widgets import Panel
 from qstate_nb.stores.shared import SharedStore
 
@@ -113,9 +116,6 @@ def test_it_follows_the_app_to_another_store(
 
 
 def test_an_edit_that_was_begun_on_another_store_is_ended(opened: Callable[[], StateRegistry]) -> None:
-    from qstate_nb.errors import StateError
-    from qstate_nb.notebook.panel.buckets import Buckets
-
     app = InlineApp(registry=StateRegistry())
     app.state(Signup).set("step", 1)
     buckets = Buckets(app)
@@ -176,3 +176,19 @@ def test_a_redraw_asks_the_store_for_nothing(
         panel._draw()
     panel.model.overview()
     assert len(asked) <= 1, "but for the follower"
+
+
+def test_an_edit_of_what_another_process_holds_says_who_holds_it(opened: Callable[[], StateRegistry]) -> None:
+    app, other = InlineApp(registry=opened()), opened()
+    app.state(Signup).set("step", 1)
+    edits = Edits(app)
+    key = app.registry.keys()[0]
+
+    async def click() -> None:  # the kernel's main thread has a loop that runs
+        with pytest.raises(StateError, match=r"^Signup is held by user .*@\S+:\d+: wait for the end of its transac"):
+            edits.delete(key, "step")
+
+    with other.state(Signup).transaction():
+        asyncio.run(click())
+    edits.delete(key, "step")
+    assert app.state(Signup).get_all() == {}
