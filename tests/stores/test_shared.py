@@ -347,6 +347,49 @@ def test_a_store_that_nobody_has_is_closed(opened: Open) -> None:
     until(is_gone)
 
 
+def test_an_undo_is_planned_anew_when_others_write_meanwhile(opened: Open, monkeypatch: Any) -> None:
+    one, two = opened(), opened()
+    one.state(Box).set("n", 1)
+    store: Any = one.store
+    commit, met = store.backend.commit, []
+
+    def late(request: Any) -> Any:
+        if not met:
+            met.append(two.state(Box).set("n", 2))
+        return commit(request)
+
+    monkeypatch.setattr(store.backend, "commit", late)
+    (undone,) = one.undo(by="event")
+    assert undone.refers_to == (2,)
+    assert one.state(Box).get("n") == 1
+
+
+def test_a_file_that_is_loaded_gets_numbers_that_no_event_had(opened: Open, tmp_path: Path) -> None:
+    """Else what a process knows of an event could be taken for another one."""
+    one, two = opened(), opened()
+    one.state(Box).set("n", 1)
+    one.label("here")
+    one.undo()
+    one.save(tmp_path / "journal.jsonl")
+    two.state(Box).set("n", 5)
+    two.state(Box).increment("n")  # knows what is there
+    one.load(tmp_path / "journal.jsonl")
+    assert [(event.seq, event.op, event.refers_to) for event in two.history()] == [(5, "set", ()), (6, "undo", (5,))]
+    assert two.labels == {"here": 5}
+    assert two.state(Box).increment("n") == 1
+    assert (two.dropped, one.at("here")["Box"]) == (4, {"n": 1})
+
+
+def test_labels_that_are_only_shown_are_new_once_one_is_made(opened: Open) -> None:
+    registry = opened()
+    stop = registry.subscribe(lambda _: None)
+    with registry.store.shown():
+        assert registry.labels == {}
+        registry.label("here")
+        assert registry.labels == {"here": 0}
+    stop()
+
+
 def test_a_finaliser_in_the_middle_of_an_op_is_refused(opened: Open, monkeypatch: Any) -> None:
     registry = opened()
     box, other = registry.state(Box), registry.state(Box, scope="other")
