@@ -351,11 +351,11 @@ def test_an_undo_is_planned_anew_when_others_write_meanwhile(opened: Open, monke
     one, two = opened(), opened()
     one.state(Box).set("n", 1)
     store: Any = one.store
-    commit, met = store.backend.commit, []
+    commit = store.backend.commit
 
     def late(request: Any) -> Any:
-        if not met:
-            met.append(two.state(Box).set("n", 2))
+        if two.seq == 1:
+            two.state(Box).set("n", 2)
         return commit(request)
 
     monkeypatch.setattr(store.backend, "commit", late)
