@@ -219,6 +219,8 @@ class Frame:
             self.store.unlist(bucket)
         elif commit and draft.expires is not KEEP:
             self.store.set_deadline(bucket, draft.expires)
+        elif commit and draft.changed:
+            self.store.live(bucket)
         self._leave(bucket, under)
         if not commit and self.was_entered:
             bucket.doubt(self)

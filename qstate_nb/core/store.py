@@ -270,7 +270,7 @@ class MemoryStore:
                 self.unlist(bucket)
             elif bucket.holder is None:
                 if self.ttls and record:
-                    self._live(bucket)
+                    self.live(bucket)
                 bucket.reopen()
         self._pending = None
 
@@ -290,8 +290,8 @@ class MemoryStore:
                 writers[field] = record
         return deletes
 
-    def _live(self, bucket: Bucket) -> None:
-        """Let a bucket that was written to live for as long as its State says."""
+    def live(self, bucket: Bucket) -> None:
+        """Let a bucket that was written to live for as long as its State says; a step of the store."""
         ttl = self.ttls.get(bucket.key.name)
         if ttl is not None and bucket.fields:
             self.set_deadline(bucket, ttl)

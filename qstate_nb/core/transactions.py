@@ -113,13 +113,16 @@ def _within(frame: Frame, bucket: Bucket, call: Callable[[], T]) -> Steps[T]:
     Raises:
         TransactionError: meanwhile a transaction around it was rolled back, and this with it.
     """
-    done = False
+    done = is_left = False
     try:
         yield from begin(frame, [bucket]) or ()
         result = call()
         if frame.store.is_shared:
             yield from frame.store.commit(frame)
         done = True
+    except GeneratorExit:
+        is_left = True  # then nothing can be waited for any more
+        raise
     finally:
         try:
             record = _end(frame, commit=done)
@@ -127,6 +130,8 @@ def _within(frame: Frame, bucket: Bucket, call: Callable[[], T]) -> Steps[T]:
             _end(frame, commit=done)
             raise
         frame.store.tell(record)
+        if frame.store.is_shared and not done and not is_left:
+            yield from frame.store.settle()
     _check_committed(frame, bucket.key)
     return result
 
@@ -164,8 +169,9 @@ class Transaction:
         TransactionError: there are no states, they are not of one registry, or *timeout* is not such a number.
     """
 
+    _frame: Frame | None = None
+
     def __init__(self, states: Sequence[StateBase], timeout: float | None = None) -> None:
-        self._frame: Frame | None = None
         self._was_entered = False
         self._buckets = [_bucket_of(state) for state in states]
         if len(states) > 1:

@@ -14,7 +14,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from qstate_nb.core.owners import elsewhere
@@ -174,13 +174,28 @@ class Work:
     Args:
         call: does it.
         workers: where async code has it done; it can't be cancelled there.
+        is_whole: whether sync code has it done there as well, so that no interrupt comes in the middle of it.
     """
 
-    __slots__ = ("call", "workers")
+    __slots__ = ("call", "is_whole", "workers")
 
-    def __init__(self, call: Callable[[], Any], workers: Executor) -> None:
+    def __init__(self, call: Callable[[], Any], workers: Executor, *, is_whole: bool = False) -> None:
         self.call = call
         self.workers = workers
+        self.is_whole = is_whole
+
+    def run(self) -> Any:
+        """Do it, and wait for the result; an interrupt is raised at the end of what must be whole."""
+        if not self.is_whole:
+            return self.call()
+        future = self.workers.submit(self.call)
+        try:
+            return future.result()
+        except BaseException:
+            while not future.done():
+                with contextlib.suppress(BaseException):
+                    wait([future])
+            raise
 
 
 class Pause:
@@ -222,7 +237,7 @@ def wait_in_thread(steps: Steps[T]) -> T:
         step = next(steps)
         while True:
             try:
-                result = step.call() if isinstance(step, Work) else _block(step)
+                result = step.run() if isinstance(step, Work) else _block(step)
             except BaseException as error:
                 step = steps.throw(error)
             else:

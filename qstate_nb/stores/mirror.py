@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 _AWAY = 1.0  # seconds between two tries to hear of news while the backend is away
 
 
+_LONGEST_TELLING = 0.3  # seconds that an op waits for subscribers whom another thread tells of it
 _LABELS = 1.0  # seconds after which labels that are only shown are read again
 
 
@@ -158,13 +159,18 @@ class Mirror(MemoryStore):
         self._unlisted.clear()
 
     def _deliver(self) -> None:
-        """Tell subscribers what they don't know yet, each event once and in order, or wait until others have."""
-        if self._untold or self.listener is not None:
-            with self._telling:
+        """Tell subscribers what they don't know yet, each event once and in order, or wait until others have.
+
+        Not for long, though: a subscriber that others tell may itself wait for a transaction around the calling code.
+        """
+        if (self._untold or self.listener is not None) and self._telling.acquire(timeout=_LONGEST_TELLING):
+            try:
                 while self._untold:
                     record = self._untold.popleft()
                     if self.listener is not None:
                         self.listener(record)
+            finally:
+                self._telling.release()
 
     def _record_of(self, event: RawEvent) -> Record:
         op = event.op

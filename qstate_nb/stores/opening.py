@@ -30,7 +30,7 @@ _REDIS = ("redis", "rediss", "unix")
 _OURS = ("prefix", "lease", "timeout")
 _REDIS_OPTIONS = (*_OURS, "db", "username", "password", "client_name")
 _DAY = 86_400  # seconds
-_SECRET = re.compile(r"([?&][^=&]*(?:pass|pw|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET = re.compile(r"([?&][^=&]*(?:pass|pw|secret|token|key)[^=&]*=).*", re.IGNORECASE | re.DOTALL)
 
 
 def open_store(url: str, *, max_events: int | None = 10_000) -> MemoryStore:
@@ -251,6 +251,8 @@ def shown(url: str) -> str:
     login, at, place = rest.rpartition("@")
     if at:
         user, colon, _ = login.partition(":")
+        if not re.fullmatch(r"[\w.%~+-]*", user):  # no name, so it may be a part of a password
+            user = "***"
         return scheme + separator + user + (":***" if colon else "") + at + _SECRET.sub(r"\1***", place)
     host, colon, port = rest.partition(":")
     if colon and not host.startswith("[") and not re.match(r"\d*(?:[/?#]|$)", port):  # a login without a host

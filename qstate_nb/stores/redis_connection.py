@@ -82,7 +82,7 @@ def without_password(url: str) -> str:
     parts = urlsplit(url)
     login, _, place = parts.netloc.rpartition("@")
     name = login.partition(":")[0]
-    query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key != "password"])
+    query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if "password" not in key])
     return f"{parts.scheme}://{name}{'@' if name else ''}{place}{parts.path}{'?' if query else ''}{query}"
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LANES = 8  # worker threads for async code; the ops on one bucket go to the same one, so that they keep their order
+_NAME = "qstate store"  # of their threads
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks for locks that others hold
 _AWAY = 1.0  # seconds between two tries of what runs in the background, while the backend is away
 
@@ -76,7 +79,7 @@ class _Here(threading.local):
     is_busy = False
 
     def __enter__(self) -> None:
-        if self.is_busy:
+        if self.is_busy and _is_in_op():  # else an interrupt came in the way of its end
             raise reentrant()
         self.is_busy = True
 
@@ -118,13 +121,14 @@ class SharedStore(Mirror):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._lanes = [ThreadPoolExecutor(1, f"qstate store {number}") for number in range(_LANES)]
+        self._lanes = [ThreadPoolExecutor(1, f"{_NAME} {number}") for number in range(_LANES)]
+        self._background = ThreadPoolExecutor(1, "qstate store rest")  # what nobody waits for, or only `settle`
         self._process = os.getpid()
         self._here = _Here()
         self._keeper: threading.Thread | None = None
         self._locked: set[SharedBucket] = set()
         self._releases: deque[Future[None]] = deque(maxlen=100)
-        self._finalizer = weakref.finalize(self, _close, backend, self._lanes)
+        self._finalizer = weakref.finalize(self, _close, backend, [*self._lanes, self._background])
 
     def __repr__(self) -> str:
         return f"<SharedStore {self.url}>"
@@ -144,10 +148,19 @@ class SharedStore(Mirror):
             bucket = self._known[key] = SharedBucket(self, key)
         return bucket
 
-    def _work(self, bucket: Bucket, call: Callable[..., Any], *args: Any) -> Work:
+    def _work(self, bucket: Bucket, call: Callable[..., Any], *args: Any, is_whole: bool = False) -> Work:
+        if self.is_closed:
+            raise StoreError(f"{self.url} was closed; open it anew")
         if os.getpid() != self._process:  # worker threads don't survive a fork, and would be waited for
             raise StoreError(f"{self.url} was opened before a fork; open it anew in the new process")
-        return Work(partial(call, *args), self._lanes[hash(bucket.key) % _LANES])
+        if self.is_closed:
+            raise StoreError(f"{self.url} is closed")
+        if is_whole and threading.current_thread().name.startswith(
+            _NAME
+        ):  # it has no interrupts, and may be the lane
+            is_whole = False
+        inside = copy_context().run  # so that subscribers take part in the transactions of who is waiting for them
+        return Work(partial(inside, call, *args), self._lanes[hash(bucket.key) % _LANES], is_whole=is_whole)
 
     # ---- ops
 
@@ -203,7 +216,9 @@ class SharedStore(Mirror):
         return ABSENT if raw is None else self.values.decode(bucket.key, field, raw)
 
     def _dropped(self, bucket: Bucket, was_there: bool) -> None:
-        """Take a bucket off the list here as well; a step of the store."""
+        """Take a bucket off the list here as well, if nobody has written to it since; a step of the store."""
+        if bucket.fields:
+            return
         if was_there and not bucket.is_listed:
             self._list(bucket)  # it was, but without a mirror that was not known
         self.unlist(bucket)
@@ -308,7 +323,7 @@ class SharedStore(Mirror):
         waiter, pause, is_waiting = self._next_id(), _FIRST_PAUSE, False
         try:
             while wanted:
-                answer = yield self._work(wanted[0], self._acquire, frame, wanted, waiter)
+                answer = yield self._work(wanted[0], self._acquire, frame, wanted, waiter, is_whole=True)
                 if isinstance(answer, Acquired):
                     is_waiting = False
                     return
@@ -372,11 +387,18 @@ class SharedStore(Mirror):
             StoreUnavailableError: the backend is away.
         """
         buckets = self.alone(self._closing, frame)
-        if buckets:
-            yield self._work(buckets[0], self._commit_frame, frame, buckets)
-            self.alone(frame.end, True)  # before subscribers are told: they may use the same State
-            if self.listener is not None:
-                yield self._work(buckets[0], self._deliver)
+        if not buckets:
+            return
+        try:
+            yield self._work(buckets[0], self._commit_frame, frame, buckets, is_whole=True)
+        except BaseException:  # a cancellation that came too late: it was waited for what became of it
+            if all(bucket.fence is None for bucket in buckets):
+                self.alone(frame.end, True)
+                self._in_background(self._deliver)
+            raise
+        self.alone(frame.end, True)  # before subscribers are told: they may use the same State
+        if self.listener is not None:
+            yield self._work(buckets[0], self._deliver)
 
     def _closing(self, frame: Frame) -> list[SharedBucket]:
         """The buckets that a frame has locked, if it is time to commit them; a step of the store."""
@@ -430,16 +452,16 @@ class SharedStore(Mirror):
     def let_go(self, bucket: Bucket) -> None:
         """Unlock a bucket that nobody holds here any more, after a rollback; a step of the store."""
         assert isinstance(bucket, SharedBucket)
-        fence, bucket.fence = bucket.fence, None
-        if fence is not None:
+        if bucket.fence is not None:  # each step may be done twice: an interrupt can come in between
+            self._in_background(partial(self.backend.release, {bucket.text: bucket.fence}))
+            bucket.fence = None
             self._locked.discard(bucket)
-            self._in_background(partial(self.backend.release, {bucket.text: fence}))
 
     def settle(self) -> Steps[None]:
         """Wait until what was let go of here is unlocked."""
         running = [work for work in self._releases if not work.done()]
         if running:
-            yield Work(partial(wait, running), self._lanes[-1])
+            yield Work(partial(wait, running), self._background)
 
     def _in_background(self, call: Callable[[], object]) -> None:
         def work() -> None:
@@ -449,7 +471,7 @@ class SharedStore(Mirror):
                 self._report(error)
 
         with contextlib.suppress(RuntimeError):  # it is closed, and so are its locks
-            self._releases.append(self._lanes[-1].submit(work))
+            self._releases.append(self._background.submit(work))
 
     def _report(self, error: StoreError) -> None:
         if not self.is_closed:
@@ -501,7 +523,7 @@ class SharedStore(Mirror):
     def tell(self, record: Record | None) -> None:
         """Nothing: subscribers are told when it is committed."""
 
-    def _live(self, bucket: Bucket) -> None:
+    def live(self, bucket: Bucket) -> None:
         """Nothing: the backend knows when it expires."""
 
     def set_deadline(self, bucket: Bucket, seconds: float | None) -> None:
@@ -527,6 +549,20 @@ class SharedStore(Mirror):
 
 
 _NOTHING: Fields = {}
+
+_OPS = frozenset(
+    method.__code__ for method in (SharedStore._attempt, SharedStore._acquire, SharedStore._commit_frame)
+)
+
+
+def _is_in_op() -> bool:
+    """Whether this thread is in another op than the one that asks."""
+    frame = sys._getframe(3)
+    while frame is not None:
+        if frame.f_code in _OPS:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _refuse(held: Held) -> NoReturn:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from qstate_nb.errors import HistoryError, StoreError
+from qstate_nb.errors import HistoryError, ReentrantError, StoreError
 from qstate_nb.stores import sqlite_locks as locking
 from qstate_nb.stores import sqlite_tables as tables
 from qstate_nb.stores.backend import (
@@ -311,7 +311,7 @@ class SQLiteBackend:
         try:
             with self._connections.mine() as sql:
                 self._process.leave(sql)
-        except StoreError:
+        except (StoreError, ReentrantError):
             pass  # its locks are void when the lease is over
         self._connections.close()
         self.wake()

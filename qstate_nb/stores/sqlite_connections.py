@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
 
 from qstate_nb.errors import ReentrantError, StoreError
@@ -15,6 +16,7 @@ from qstate_nb.stores.sqlite_schema import connected, explained, patiently
 
 T = TypeVar("T")
 
+_OURS: Final = __file__.removesuffix("_connections.py")
 _INHERITED: Final[list[sqlite3.Connection]] = []
 
 
@@ -36,7 +38,7 @@ class Connection:
         try:
             self._begin("BEGIN IMMEDIATE")
         except BaseException as error:
-            self._end("ROLLBACK")
+            self.end("ROLLBACK")
             self._explain(error)
             raise
         return self.sql
@@ -51,7 +53,7 @@ class Connection:
             error = failure
             raise
         finally:
-            self._end("ROLLBACK")
+            self.end("ROLLBACK")
             self._explain(error)
 
     def read(self, look: Callable[[sqlite3.Connection], T]) -> T:
@@ -62,7 +64,7 @@ class Connection:
                 self._begin("BEGIN")
                 return look(self.sql)
             finally:
-                self._end("COMMIT")
+                self.end("COMMIT")
 
         return self._patiently(once)
 
@@ -74,7 +76,7 @@ class Connection:
                 self.is_busy = True
                 return self.sql.execute(sql, parameters).fetchall()
             finally:
-                self._end("ROLLBACK")
+                self.end("ROLLBACK")
 
         return self._patiently(once)
 
@@ -94,7 +96,7 @@ class Connection:
         except sqlite3.OperationalError:
             patiently(lambda: self.sql.execute(statement), self._busy_timeout)
 
-    def _end(self, statement: str) -> None:
+    def end(self, statement: str) -> None:
         """End the transaction, if there is one still."""
         try:
             if self.sql.in_transaction:
@@ -125,6 +127,19 @@ class Connection:
             self.sql.close()
         else:  # SQLite says that the copy that a fork makes must not even be closed
             _INHERITED.append(self.sql)
+
+
+def _is_in_step() -> bool:
+    """Whether this thread is in a step of a backend already, besides the one that asks."""
+    frame: FrameType | None = sys._getframe(1)
+    is_asking = True
+    while frame is not None:
+        is_ours = frame.f_code.co_filename.startswith(_OURS)
+        if is_ours and not is_asking:
+            return True
+        is_asking = is_asking and is_ours
+        frame = frame.f_back
+    return False
 
 
 class Connections:
@@ -162,10 +177,12 @@ class Connections:
         except AttributeError:
             connection = self._connect()
         if connection.is_busy:
-            raise ReentrantError(
-                f"{self.path} was used from inside one of its own steps, by a finaliser (__del__) or a signal "
-                "handler; let that only note what is to be done, and do it later"
-            )
+            if _is_in_step():
+                raise ReentrantError(
+                    f"{self.path} was used from inside one of its own steps, by a finaliser (__del__) or a signal "
+                    "handler; let that only note what is to be done, and do it later"
+                )
+            connection.end("ROLLBACK")  # an interrupt came in the way of its end
         return connection
 
     def _connect(self, *, is_first: bool = False) -> Connection:

@@ -24,6 +24,9 @@ Found: TypeAlias = tuple[int | None, bool, float | None, int | None, int | None,
 """Number of the last event, and whether there is any lock; then when a bucket expires, its id, place and version, and
 a field's value and writer, all of them None if it isn't there."""
 
+_SMALL: Final = 4096  # bytes of an event
+_RARELY: Final = 64  # commits, of which one looks at large events
+
 _LOOK: Final = """
     SELECT (SELECT max(seq) FROM events), EXISTS (SELECT 1 FROM locks),
         b.expires, b.id, b.place, own.writer, f.value, f.writer
@@ -116,7 +119,7 @@ class Journal:
         if first == 1:
             return
         for writer in {found[7] for found in overwritten}:
-            if writer is not None and writer < first:
+            if writer is not None and writer < first and (seq % _RARELY == 0 or _is_small(sql, writer)):
                 _forget_events(sql, writer, writer)
         if seq % self._batch == 0:
             _forget_events(sql, self._horizon(seq - 1), first - 1)
@@ -279,6 +282,12 @@ def _forget_events(sql: sqlite3.Connection, first: int, last: int) -> None:
             gone.append((seq,))
         seen |= fields  # older events didn't write them last
     sql.executemany("DELETE FROM events WHERE seq = ?", gone)
+
+
+def _is_small(sql: sqlite3.Connection, seq: int) -> bool:
+    """Whether it costs little to look at an event."""
+    size = value(sql, "SELECT length(data) FROM events WHERE seq = ?", seq)
+    return not isinstance(size, int) or size < _SMALL
 
 
 def _forget_buckets(sql: sqlite3.Connection, first: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from qstate_nb.testing.trial import Trial
@@ -23,7 +24,8 @@ def __getattr__(name: str) -> Any:  # pytest is loaded by those alone who test a
         raise MissingPackageError(
             "StoreConformance needs pytest, which is not installed: pip install pytest"
         ) from None
-    pytest.register_assert_rewrite("qstate_nb.testing.conformance")
+    if "qstate_nb.testing.conformance" not in sys.modules:
+        pytest.register_assert_rewrite("qstate_nb.testing.conformance")
     from qstate_nb.testing.conformance import StoreConformance
 
     return StoreConformance

@@ -150,6 +150,18 @@ def test_what_a_transaction_holds_lives_until_its_end(registry: StateRegistry) -
     until(lambda: ops(registry).count("expire") == 2)
 
 
+@pytest.mark.parametrize("how", ["transaction", "mutate"])
+def test_what_is_only_written_in_a_transaction_expires_too(registry: StateRegistry, how: str) -> None:
+    session = registry.state(Session)
+    if how == "mutate":
+        session.mutate("n", lambda _: 1)
+    else:
+        with session.transaction(), session.transaction():
+            session.set("n", 1)
+    until(lambda: "expire" in ops(registry))
+    assert ops(registry) == [how, "expire"]
+
+
 def test_expire_in_a_transaction_counts_if_that_is_committed(registry: StateRegistry) -> None:
     plain = registry.state(Plain)
     plain.set("n", 1)

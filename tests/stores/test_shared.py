@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import logging
@@ -328,6 +329,8 @@ def test_a_store_that_is_closed_says_so_and_ends_quietly(opened: Open, caplog: p
         store.close()
         with pytest.raises(StoreError, match="closed"):
             registry.state(Box).get("n")
+        with pytest.raises(StoreError, match="closed"):
+            asyncio.run(registry.state(AsyncBox).get("n"))
         time.sleep(0.1)
     assert caplog.records == []
 
@@ -345,6 +348,90 @@ def test_a_store_that_nobody_has_is_closed(opened: Open) -> None:
         return gone() is None
 
     until(is_gone)
+
+
+def test_a_cancellation_that_comes_too_late_leaves_what_was_committed(opened: Open, monkeypatch: Any) -> None:
+    registry = opened()
+    store: Any = registry.store
+    commit = store.backend.commit
+    heard: list[str] = []
+    registry.subscribe(lambda event: heard.append(event.op))
+    other = opened().state(Box)
+
+    def slow(request: Any) -> Any:
+        answer = commit(request)
+        time.sleep(0.1)
+        return answer
+
+    async def change() -> None:
+        async with registry.state(AsyncBox).transaction():
+            await registry.state(AsyncBox).set("n", 1)
+
+    async def main() -> None:
+        task = asyncio.create_task(change())
+        while other.get("n") is None:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await registry.state(AsyncBox).increment("n") == 2
+
+    monkeypatch.setattr(store.backend, "commit", slow)
+    asyncio.run(main())
+    assert heard == ["transaction", "increment"]
+
+
+def test_a_lock_is_not_lost_when_an_interrupt_comes_while_it_is_taken(opened: Open, monkeypatch: Any) -> None:
+    one, two = opened(), opened()
+    store: Any = one.store
+    acquire = store.backend.acquire
+
+    def interrupted(*args: Any) -> Any:
+        answer = acquire(*args)
+        _thread.interrupt_main()
+        time.sleep(0.05)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.backend, "acquire", interrupted)
+        with pytest.raises(KeyboardInterrupt), one.state(Box).transaction():
+            raise AssertionError
+    with two.state(Box).transaction(timeout=5):
+        two.state(Box).set("n", 1)
+    assert one.state(Box).increment("n") == 2
+
+
+def test_a_failed_mutate_holds_nothing_when_it_has_ended(opened: Open) -> None:
+    box = opened().state(Box)
+
+    async def main() -> None:  # where a loop runs, a sync op can't wait
+        for _ in range(20):
+            with pytest.raises(ZeroDivisionError):
+                box.mutate("n", lambda _: 1 // 0)
+            box.increment("n")
+
+    asyncio.run(main())
+    assert box.get("n") == 20
+
+
+def test_a_subscriber_can_roll_back_whatever_thread_tells_it(opened: Open) -> None:
+    registry = opened()
+    rolled_back: list[Event] = []
+
+    def subscriber(event: Event) -> None:
+        if event.states[0].scope is not None:
+            with pytest.raises(ZeroDivisionError), registry.state(Box).transaction():
+                raise ZeroDivisionError
+            rolled_back.append(event)
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            for scope in range(16):  # so that each worker thread is met
+                await registry.state(AsyncBox, scope=scope).set("n", 1)
+
+    registry.subscribe(subscriber)
+    asyncio.run(main())
+    assert len(rolled_back) == 16
 
 
 def test_an_undo_is_planned_anew_when_others_write_meanwhile(opened: Open, monkeypatch: Any) -> None:

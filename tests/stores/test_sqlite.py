@@ -591,8 +591,22 @@ print(backend.read("A").fields)
     def test_a_finaliser_in_the_middle_of_a_step_is_told(self, path: Path) -> None:
         with opened(path) as backend:
             put(backend, b"1")
-            with backend._connections.mine(), pytest.raises(ReentrantError, match="finaliser"):
-                backend.read("A")
+
+            def finaliser(_: object) -> None:
+                with pytest.raises(ReentrantError, match="finaliser"):
+                    backend.read("A")
+                with pytest.raises(ReentrantError, match="finaliser"):
+                    put(backend, b"1")
+
+            backend._connections.mine().read(finaliser)
+            assert put(backend, b"2") == 2
+
+    def test_what_an_interrupt_has_left_open_is_rolled_back_at_the_next_step(self, path: Path) -> None:
+        with opened(path) as backend:
+            put(backend, b"1")
+            connection = backend._connections.mine()
+            connection.__enter__().execute("DELETE FROM fields")  # and its end is never reached
+            assert backend.read("A").fields == {"x": b"1"}
             assert put(backend, b"2") == 2
 
     def test_an_interrupt_rolls_back(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

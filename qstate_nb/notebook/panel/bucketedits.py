@@ -10,13 +10,15 @@ from typing import Any
 from qstate_nb.app import InlineApp
 from qstate_nb.core.diff import is_same
 from qstate_nb.core.formats import counted, printable, short
-from qstate_nb.core.journal import ABSENT
+from qstate_nb.core.history import History
+from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import State
 from qstate_nb.errors import StateError, StateValueError, WouldBlockError
-from qstate_nb.notebook import past
+from qstate_nb.notebook import views
 from qstate_nb.notebook.arguments import literal
+from qstate_nb.stores.codec import Unreadable
 
 _LONGEST = 10_000  # characters of a value that can be edited
 _PARTS = 5_000
@@ -46,16 +48,17 @@ class Edits:
         self._begun.clear()
 
     def begin_edit(self, key: StateKey, field: str) -> str:
-        """The value of a field as it would be typed, to be edited.
+        """The value of a field as it would be typed, to be edited; empty if it can't be read, to be replaced.
 
         Raises:
             StateError: there is no such field.
             StateValueError: it can't be typed: it is of another type than Python has literals for, or too long.
         """
-        value = self._stored(key).get(field, ABSENT)
+        with self._registry.store.shown():  # what is edited is what is seen
+            value = self._stored(key).get(field, ABSENT)
         if value is ABSENT:
             raise StateError(f"{_named(key, field)} is not there any more")
-        text = _typed(value, _named(key, field))
+        text = "" if isinstance(value, Unreadable) else _typed(value, _named(key, field))
         self._begun[key, field] = value
         return text
 
@@ -76,7 +79,7 @@ class Edits:
             raise StateError(f"the edit of {name} was ended; begin again")
         value, before = _read(text), self._begun[key, field]
         now = self._stored(key).get(field, ABSENT)
-        if now is not before and not is_same(before, now):
+        if not _is_still(before, now):
             raise StateError(f"{name} was {self._what_happened(key, field, now)} meanwhile; look, and edit again")
         if is_same(before, value):
             done = f"{name} is {short(value, 60)} already"
@@ -93,7 +96,11 @@ class Edits:
 
     def _note(self, key: StateKey, field: str, before: Any, value: Any) -> str:
         declared = self._registry.declared(key.name)
-        if before is None or type(before) is type(value) or (declared and field in declared.annotations):
+        if (
+            before is None
+            or type(before) in (type(value), Unreadable)
+            or (declared and field in declared.annotations)
+        ):
             return ""
         return f"; note that it was of type {type(before).__name__}, and is of type {type(value).__name__} now"
 
@@ -139,7 +146,7 @@ class Edits:
         Raises:
             HistoryError: it can't be undone.
         """
-        return Context().run(past.undo, self._app)
+        return self._travel(self._registry.undo)
 
     def redo(self) -> str:
         """Bring back what was undone.
@@ -147,7 +154,18 @@ class Edits:
         Raises:
             HistoryError: nothing was, or it can't be.
         """
-        return Context().run(past.redo, self._app)
+        return self._travel(self._registry.redo)
+
+    def _travel(self, go: Callable[[], History]) -> str:
+        """Go a step back or forth as the user, and say what that was."""
+        return "\n".join(f"{views.event_line(event)}{self._whose(event)}" for event in Context().run(go))
+
+    def _whose(self, event: Event) -> str:
+        """Who had done what came or went, if that was another process."""
+        with self._registry.store.shown():
+            about = self._registry.history(since=event.refers_to[0], until=event.refers_to[0])
+        others = [views.by(each) for each in about if each.actor.host is not None]
+        return f"; that was done by {others[0]}" if others else ""
 
     def _stored(self, key: StateKey) -> dict[str, Any]:
         return Context().run(self._registry.peek, key)
@@ -166,6 +184,12 @@ class Edits:
         except WouldBlockError as error:  # another process has a transaction on it
             held, _, _ = str(error).partition(",")
             raise StateError(f"{held}: wait for the end of its transaction; nothing was changed") from None
+
+
+def _is_still(before: Any, now: Any) -> bool:
+    if isinstance(before, Unreadable) and isinstance(now, Unreadable):
+        return before.raw == now.raw
+    return is_same(before, now)
 
 
 def _named(key: StateKey, field: str) -> str:

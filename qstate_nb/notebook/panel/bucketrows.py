@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from qstate_nb.core.fields import Declared
-from qstate_nb.core.formats import BY_REFERENCE, printable, short_marked
+from qstate_nb.core.formats import BY_REFERENCE, printable, short_marked, short_text
 from qstate_nb.core.journal import ABSENT, Event
 from qstate_nb.core.keys import StateKey
 from qstate_nb.core.registry import StateRegistry
 from qstate_nb.notebook.panel.nested import is_nested, tree_html, type_text
+from qstate_nb.stores.codec import Unreadable
 
 _WIDTH = 160
 _LONG = 60  # characters that may not fit into the two lines that are shown
@@ -73,6 +74,7 @@ class Row:
         is_default: whether it was never written, and has its declared default.
         is_by_reference: whether State can't know of changes of the value.
         is_gone: whether it was deleted, and is only here because somebody edits it.
+        is_unreadable: whether what is stored can't be read; *value* says why.
     """
 
     field: str
@@ -87,6 +89,7 @@ class Row:
     is_default: bool = False
     is_by_reference: bool = False
     is_gone: bool = False
+    is_unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +224,14 @@ class Rows:
         if value is ABSENT:
             return Row(field, name, "deleted", is_gone=True)
         texts = self._made[key, field] = self._texts((key, field), value)
+        is_unreadable = isinstance(value, Unreadable)
         can_unfold = is_nested(value) or len(texts.text) > _LONG
         is_default = event is None and declared is not None and field in declared.defaults
         return Row(
             field,
             name,
             texts.text,
-            kind=type_text(value, field, declared),
+            kind="unreadable" if is_unreadable else type_text(value, field, declared),
             by="default" if is_default else writer_text(event),
             tree=texts.tree,
             can_unfold=can_unfold,
@@ -235,6 +239,7 @@ class Rows:
             is_last=event is not None and event.seq == self._newest,
             is_default=is_default,
             is_by_reference=texts.text.endswith(BY_REFERENCE),
+            is_unreadable=is_unreadable,
         )
 
     def _texts(self, at: Field, value: Any) -> _Texts:
@@ -243,13 +248,17 @@ class Rows:
             self.is_late = True
             return known
         if known is None or known.value is not value or known.text.endswith(BY_REFERENCE):
-            known = _Texts(value, short_marked(value, _WIDTH))
+            known = _Texts(value, _text(value))
         if not is_unfolded:
             return _Texts(value, known.text)
         return known if known.tree else _Texts(value, known.text, tree_html(value), self._clock())
 
     def _is_read(self, shown: _Texts) -> bool:
         return bool(shown.tree) and self._clock() - shown.made < _STEADY
+
+
+def _text(value: Any) -> str:
+    return short_text(value.reason, _WIDTH) if isinstance(value, Unreadable) else short_marked(value, _WIDTH)
 
 
 def writer_text(event: Event | None) -> str:

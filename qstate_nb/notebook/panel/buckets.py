@@ -80,6 +80,11 @@ class Buckets:
         self._placed: dict[Id | None, list[StateKey]] = {}  # the scopes of a group, as they were shown last
         self._past: tuple[tuple[int, int], str] | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes use this State as well."""
+        return self._registry.store.is_shared
+
     def search(self, text: str) -> None:
         """Show only what has a text in its name, its key or its value; all with an empty one."""
         with self._lock:

@@ -16,7 +16,7 @@ from typing import Any
 from qstate_nb.app import InlineApp
 from qstate_nb.core.formats import counted
 from qstate_nb.core.history import History
-from qstate_nb.core.journal import Event
+from qstate_nb.core.journal import Actor, Event
 from qstate_nb.notebook import views
 from qstate_nb.notebook.render import Paragraph, Table, View
 from qstate_nb.notebook.views import Limits
@@ -26,6 +26,9 @@ MOST = 1_000  # events that match
 BUDGET = 2_000  # events that are looked at in one update
 USER = ""  # no task has this name
 _OPS = ("append", "clear", "delete", "increment", "set", "update", "transaction", "undo", "redo", "rewind")
+HERE = ""
+OTHERS = "*"
+_PROCESSES = 50  # that can be chosen one by one
 _LIMITS = Limits(width=120)
 _SEARCHED = 100  # changes of an event
 
@@ -40,6 +43,7 @@ class Filter:
         key: they changed a key with this text in its name.
         op: they are of this op.
         text: what is shown of them has this text in it.
+        process: it was `HERE`, in any other process (`OTHERS`), or in this one, such as ``worker-2:4711``.
     """
 
     state: str | None = None
@@ -47,20 +51,31 @@ class Filter:
     key: str = ""
     op: str | None = None
     text: str = ""
+    process: str | None = None
 
     def fits(self, event: Event) -> bool:
         """Tell whether an event is wanted."""
         if self.op not in (None, event.op) or self.by not in (None, event.actor.task or USER):
             return False
+        if self.process is not None and not self._is_there(event.actor):
+            return False
         if (self.state is not None or self.key) and not self._has_change(event):
             return False
         return not self.text or self.text.strip().casefold() in _searched(event)
+
+    def _is_there(self, actor: Actor) -> bool:
+        return actor.host is not None if self.process == OTHERS else self.process == process_of(actor)
 
     def _has_change(self, event: Event) -> bool:
         key = self.key.strip().casefold()
         return any(
             self.state in (None, change.state.name) and key in change.field.casefold() for change in event.stored
         )
+
+
+def process_of(actor: Actor) -> str:
+    """Where something was done, such as ``worker-2:4711``; `HERE` if it was in this process."""
+    return HERE if actor.host is None else f"{actor.host}:{actor.process}"
 
 
 @dataclass(slots=True)
@@ -116,14 +131,15 @@ class EventLog:
         self._reads = 0  # how many times all of the journal was fetched
         self._states: set[str] = set()
         self._tasks: set[str] = set()
+        self._processes: set[str] = set()
         self._ops: set[str] = {*_OPS}
         self._html: tuple[Any, str] = None, ""
 
     def restart(self) -> None:
         """Show the events of the State that the app has now, if that is another one."""
         self._applied, self._last, self.paused = None, None, False
-        self._states.clear()
-        self._tasks.clear()
+        for known in (self._states, self._tasks, self._processes):
+            known.clear()
 
     def update(self) -> None:
         """Take in what has happened; `is_searching` says whether there is more to look at."""
@@ -194,6 +210,8 @@ class EventLog:
         self._states.update(change.state.name for change in event.stored[:_SEARCHED])
         if event.actor.task is not None:
             self._tasks.add(event.actor.task)
+        if event.actor.host is not None and len(self._processes) < _PROCESSES:
+            self._processes.add(process_of(event.actor))
         return self._applied is not None and self._applied.fits(event)
 
     @property
@@ -237,6 +255,10 @@ class EventLog:
     def tasks(self) -> list[str]:
         """The names of tasks that can be chosen."""
         return sorted({*self._tasks, *self._app.tasks})
+
+    def processes(self) -> list[str]:
+        """The other processes that can be chosen, if State is shared with any."""
+        return sorted(self._processes)
 
     def ops(self) -> list[str]:
         """The ops that can be chosen."""

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qstate_nb.core.formats import printable
-from qstate_nb.notebook.panel.eventlog import USER, EventLog, Filter
+from qstate_nb.notebook.panel.eventlog import HERE, OTHERS, USER, EventLog, Filter
 from qstate_nb.notebook.panel.parts import NO_CHOICE, change, quiet_html
 from qstate_nb.notebook.panel.pool import ROW, Looks
 
@@ -30,6 +30,7 @@ class EventPart:
         self._looks = looks
         self._redraw = redraw
         self._state, self._by, self._op = self._menu("State"), self._menu("By"), self._menu("Op")
+        self._process = self._menu("Process")
         self._key = self._field("Key", "a part of its name")
         self._text = self._field("Text", "anything that is shown")
         self._times = looks.tick("times")
@@ -48,7 +49,7 @@ class EventPart:
         self._older = self._button("Older", "chevron-right", "Older events; this pauses the log", log.older)
         self._newest = self._button("Newest", "angle-double-left", "The newest events, live", log.follow)
         self._where = looks.html(margin="0 0.6em", width="auto")
-        filters = looks.row([self._state, self._by, self._op, self._key, self._text], **ROW)
+        filters = looks.row([self._state, self._by, self._process, self._op, self._key, self._text], **ROW)
         pages = looks.row([self._newest, self._newer, self._older, self._pause, self._times, self._where], **ROW)
         self.box = looks.column([filters, pages, self._table], "qstate-log")
 
@@ -80,15 +81,15 @@ class EventPart:
         """Show the events as they are now."""
         log = self.log
         log.times = self._times.value
-        state, by, op = (
-            None if menu.value is NO_CHOICE else menu.value for menu in (self._state, self._by, self._op)
-        )
-        log.filter = Filter(state, by, self._key.value, op, self._text.value)
+        menus = (self._state, self._by, self._op, self._process)
+        state, by, op, process = (None if menu.value is NO_CHOICE else menu.value for menu in menus)
+        log.filter = Filter(state, by, self._key.value, op, self._text.value, process)
         log.update()
         self._fill(self._state, [*((printable(name), name) for name in log.states())])
         tasks = [(f"task {printable(name)}", name) for name in log.tasks()]
         self._fill(self._by, [("user", USER), *tasks])
         self._fill(self._op, [*((op, op) for op in log.ops())])
+        self._draw_processes()
         change(self._pause, "value", log.paused)
         change(self._newer, "disabled", log.page == 0)
         change(self._newest, "disabled", log.page == 0 and not log.paused)
@@ -97,6 +98,14 @@ class EventPart:
         change(self._table, "value", log.html())
         if log.is_searching:
             self._redraw()
+
+    def _draw_processes(self) -> None:
+        others = self.log.processes()
+        self._fill(
+            self._process,
+            [("this one", HERE), ("all others", OTHERS), *((f"@{printable(name)}", name) for name in others)],
+        )
+        self._looks.show(self._process, bool(others) or self._process.value is not NO_CHOICE)
 
     @staticmethod
     def _fill(menu: Any, found: list[tuple[str, str]]) -> None:

@@ -7,10 +7,10 @@ from contextvars import Context
 from qstate_nb.app import InlineApp
 from qstate_nb.core.formats import printable
 from qstate_nb.core.registry import StateRegistry
-from qstate_nb.errors import HistoryError
+from qstate_nb.errors import HistoryError, StoreError
 from qstate_nb.notebook import past, views
 from qstate_nb.notebook.panel.buckets import Buckets
-from qstate_nb.notebook.render import Heading, Paragraph, View
+from qstate_nb.notebook.render import Block, Heading, Notice, Paragraph, View
 from qstate_nb.notebook.timeline import timeline_html, window
 from qstate_nb.notebook.views import Limits
 from qstate_nb.stores.opening import promise
@@ -54,7 +54,8 @@ class PanelModel:
             NotFoundError: there is no such label.
         """
         if isinstance(moment, str):
-            moment = self.app.registry.seq_of(moment)
+            with self.app.registry.store.shown():
+                moment = self.app.registry.seq_of(moment)
         first, last = self.range()
         self.moment = None if moment is None or moment >= last else max(first, moment)
 
@@ -112,25 +113,31 @@ class PanelModel:
 
     def overview(self) -> View:
         """The panel as a text or picture of its own: what there is to run, and State as it is now."""
-        with self.app.registry.store.shown():
-            return self._overview(self.app.registry)
+        registry = self.app.registry
+        try:
+            with registry.store.shown():
+                return View([*self._heading(), *self._contents(registry)])
+        except StoreError as error:
+            return View([*self._heading(), Paragraph(f"State can't be read: {error}")])
 
     def where(self) -> tuple[str, str]:
         """Where State lives, if others share it, and how safe it is there; two empty texts for memory."""
         store = self.app.registry.store
         return (f"State in {printable(store.url, 200)}", promise(store)) if store.is_shared else ("", "")
 
-    def _overview(self, registry: StateRegistry) -> View:
+    def _heading(self) -> list[Block]:
+        where, _ = self.where()
+        return [Heading(f"qstate panel: {self.app.name}"), *([Paragraph(where)] if where else [])]
+
+    def _contents(self, registry: StateRegistry) -> list[Block]:
+        away = registry.store.away
         history = registry.history(limit=1)
         newest = history[-1].seq if history else None
         last = [views.last_change(history[-1], _LIMITS)] if history else []
         states = views.all_states_blocks(registry, _LIMITS, _MAX_STATES, newest)
-        return View(
-            [
-                Heading(f"qstate panel: {self.app.name}"),
-                *map(Paragraph, filter(None, [self.where()[0]])),
-                *views.task_blocks(self.app, _LIMITS),
-                *last,
-                *(states or [Paragraph("no State yet: run a task that has one")]),
-            ]
-        )
+        return [
+            *([Notice(f"this may be old, as State is away: {away}")] if away else []),
+            *views.task_blocks(self.app, _LIMITS),
+            *last,
+            *(states or [Paragraph("no State yet: run a task that has one")]),
+        ]

@@ -29,7 +29,7 @@ class ScenarioPart:
         )
         self._run = looks.button("Run", "Do all steps that are left, on the app's State", scenarios.run, icon="play")
         self._again = looks.button(
-            "Again", "Begin at the first step; State stays as it is", scenarios.restart, icon="fast-backward"
+            "Again", "Begin at the first step; State stays as it is", scenarios.again, icon="fast-backward"
         )
         self._replay = looks.button(
             "Replay", "Do it all on State of its own, and compare", scenarios.replay, icon="repeat"

@@ -107,9 +107,14 @@ class Scenarios:
         """Do all of it again on State of its own, and compare."""
         self._start(self._replay)
 
-    def restart(self) -> None:
+    def again(self) -> None:
         """Begin at the first step again; State stays as it is."""
         self._try(lambda: self._begin(self._walk().scenario.name))
+
+    def restart(self) -> None:
+        """Know no steps that were done on State that the app has no more."""
+        if self.walk is not None:
+            self.again()
 
     async def _steps(self, walk: Walk, most: int) -> str:
         self.replayed = None

@@ -76,6 +76,15 @@ class StatePart:
         pages = looks.row([self._page, self._back, self._next], "qstate-tools")
         self.box = looks.column([head, self._last, self._message, self._past, self._list, pages], "qstate-state")
 
+    def restart(self) -> None:
+        """Show the State that the app has now, if that is another one; what was begun is ended."""
+        with self._lock:
+            self._entered = self._asked = None
+            self._shut()
+            self._focus = None
+            self._buckets.restart()
+        self._say("")
+
     # --- drawing
 
     def draw(self) -> None:
@@ -85,6 +94,8 @@ class StatePart:
             is_past = bool(picture.past)
             for widget in (self._search, self._undo, self._redo):
                 change(widget, "disabled", is_past)
+            also = ", also one of another process" if self._buckets.is_shared else ""
+            change(self._undo, "tooltip", f"Undo the last call or change{also}")
             change(self._past, "value", picture.past)
             mark(self.box, "qstate-past", is_past)
             for widget, is_shown in ((self._past, is_past), (self._last, not is_past), (self._list, not is_past)):

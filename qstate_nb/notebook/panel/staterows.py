@@ -133,6 +133,8 @@ def _key_html(row: Row) -> str:
 
 def _value_html(row: Row) -> str:
     text = f'<span class="qstate-code">{escape(row.value)}</span>'
+    if row.is_unreadable:
+        text = f'<span class="qstate-problem">{escape(row.value)}</span>'
     if row.is_gone:
         return f'<span class="qstate-quiet">{escape(row.value)}</span>'
     if not row.is_open:

@@ -6,6 +6,9 @@ _BASE = """
 .qstate-panel { font-size: var(--jp-ui-font-size1, 13px); color: var(--jp-ui-font-color0, #000);
   border: 1px solid var(--jp-border-color2, #ccc); border-radius: 3px; padding: 0.6em; overflow: visible; }
 .qstate-panel .qstate-head { justify-content: space-between; align-items: center; }
+.qstate-panel .qstate-head > .qstate-where { flex: 1 1 10em; min-width: 0; height: auto; margin: 0.3em 1em; }
+.qstate-panel .qstate-where .widget-html-content { line-height: 1.4; overflow-wrap: anywhere; }
+.qstate-panel .qstate-where summary { cursor: pointer; color: var(--jp-ui-font-color1, #444); }
 .qstate-panel h2 { font-size: 1.2em; font-weight: 600; margin: 0; }
 .qstate-panel .qstate-main { flex-flow: row wrap; align-items: stretch; gap: 0.8em; overflow: visible;
   container: qstate-main / inline-size; }

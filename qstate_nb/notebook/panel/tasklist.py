@@ -87,7 +87,7 @@ class TaskList:
             self._tasks = found[:SHOWN]
             self._draw_cards()
             self._refresh()
-        elif self._has_scopes() and self._pause.is_over(self.app.registry.seq):
+        elif self._has_scopes() and self._pause.is_over((self.app.registry, self.app.registry.seq)):
             self._refresh()
         self.tray.draw()
 
@@ -143,14 +143,14 @@ class _Pause:
 
     def __init__(self, again: Callable[[], object]) -> None:
         self._again = again
-        self._seen = -1
+        self._seen: object = None
         self._next = 0.0
         self._timer: threading.Timer | None = None
 
-    def is_over(self, seq: int) -> bool:
-        """Tell whether to do it, now that the last event has this number."""
+    def is_over(self, at: object) -> bool:
+        """Tell whether to do it, now that State is where *at* says: the registry, and the last event's number."""
         now = time.monotonic()
-        if seq == self._seen:
+        if at == self._seen:
             return False
         if now < self._next:
             if self._timer is None or not self._timer.is_alive():
@@ -158,7 +158,7 @@ class _Pause:
                 self._timer.daemon = True
                 self._timer.start()
             return False
-        self._seen, self._next = seq, now + _PAUSE
+        self._seen, self._next = at, now + _PAUSE
         return True
 
     def close(self) -> None:

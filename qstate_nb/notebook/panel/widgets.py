@@ -14,6 +14,7 @@ from qstate_nb.app import InlineApp
 from qstate_nb.app.nesting import running_loop
 from qstate_nb.core.formats import message
 from qstate_nb.core.registry import StateRegistry
+from qstate_nb.errors import StoreError
 from qstate_nb.notebook.panel.background import Background
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.callmodel import Calls
@@ -39,6 +40,7 @@ from qstate_nb.notebook.render import escape
 _log = logging.getLogger(__name__)
 
 _AT_MOST = 5.0  # seconds; a kernel that ends sends no more
+_AGAIN = 1.0  # seconds between two looks at State that can't be read
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]
@@ -55,31 +57,33 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self.app = app
         self.closed = False
         self._is_open = False  # until it was drawn once
+        self._is_whole = True  # whether all could be drawn
         self._drawing = threading.Lock()  # the first time in this thread, then in the redraw's
         loop = running_loop()
         calls, buckets, ask = Calls(app), Buckets(app), self._ask
         self._looks = looks = Looks()
-        self._redraw = Redraw(self._draw_and_send, idle=calls.next_tick)
+        self._redraw = Redraw(self._draw_and_send, idle=lambda: calls.next_tick() if self._is_whole else _AGAIN)
         self.model = PanelModel(app, buckets)
         self._still = Still(self.model.overview)
         self._runs = Runs(app, loop)
-        self._buckets, self._events = buckets, EventLog(app)
         self._tasks = TaskList(looks, app, self._runs, ask)
         self._state = StatePart(looks, buckets, ask)
         self._time = TimeBar(looks, self.model, ask)
+        events, scenarios = EventLog(app), Scenarios(app, Background(loop), ask)
+        self._of_state = (self._state, events, self._time, scenarios)  # begin anew with another State
         parts: dict[str, Part] = {
             "Calls": CallList(looks, calls, ask),
             "Timeline": self._time,
-            "Events": EventPart(looks, self._events, ask),
-            "Scenarios": ScenarioPart(looks, Scenarios(app, Background(loop), ask)),
+            "Events": EventPart(looks, events, ask),
+            "Scenarios": ScenarioPart(looks, scenarios),
             "Races": RaceTab(looks, Explorer(app, ask)),
         }
         self._parts = list(parts.values())
         self._tabs = looks.make(widgets.Tab, [looks.column([]) for _ in parts], titles=tuple(parts))
         self._tabs.observe(self._tab_chosen, "selected_index")
         self._problem = looks.html()
-        self._where = looks.html()
-        self._unlisten = _listen(app.registry, ask)
+        self._where = looks.html(css="qstate-where")
+        self._unlisten: Callable[[], None] | None = None  # once it listens to the State that the app has
         self._unsubscribe = [app.subscribe(ask), app.on_use(self._moved)]
         try:
             self._draw()
@@ -105,10 +109,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         """Unsubscribe, and take the panel away."""
         if not self.closed:
             self.closed = True
-            for unsubscribe in (*self._unsubscribe, self._unlisten):
-                unsubscribe()
             self._redraw.close()
-            self._still.close()
+            self._still.close()  # while State is listened to, which spares it to ask for it
+            for unsubscribe in (*self._unsubscribe, *filter(None, [self._unlisten])):
+                unsubscribe()
             self._runs.close()
             self._tasks.close()
             self._time.close()
@@ -121,12 +125,13 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._redraw.ask()
         self._still.ask()
 
-    def _moved(self, registry: StateRegistry) -> None:
+    def _moved(self, _: StateRegistry) -> None:
         """Show the State of another registry, which the app uses now."""
         with self._drawing:
-            self._unlisten()
-            self._unlisten = _listen(registry, self._ask)
-            for part in (self._buckets, self._events, self._time):
+            if self._unlisten is not None:
+                self._unlisten()
+                self._unlisten = None
+            for part in self._of_state:
                 part.restart()
         self._ask()
 
@@ -139,30 +144,49 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         _wait_until_sent()
 
     def _draw(self) -> None:
-        store = self.app.registry.store
-        with self._drawing, store.shown():
+        with self._drawing:
+            if self.closed:
+                return
+            self._is_whole = True
+            try:
+                problems = self._draw_parts()
+            except StoreError as error:
+                problems = [self._unread(error)]
+            change(self._problem, "value", "".join(map(problem_html, filter(None, problems))))
+            change(self._where, "value", _where_html(*self.model.where()))
+            _serve_while_busy(self)
+
+    def _draw_parts(self) -> list[str]:
+        """Bring all that can be seen up to date; what is wrong with it."""
+        registry = self.app.registry
+        if self._unlisten is None:
+            self._unlisten = _listen(registry, self._ask)
+        with registry.store.shown():
             tab = self._tabs.selected_index or 0
             named: dict[str, Part] = {"tasks": self._tasks, "State": self._state}
             named[self._tabs.titles[tab]] = self._parts[tab]
-            problems = [self._drawn(name, part) for name, part in named.items()]
+            away = registry.store.away
+            problems = [f"what is shown may be old, as State is away: {away}" if away else ""]
+            problems += [self._drawn(name, part) for name, part in named.items()]
             change(self._tabs.children[tab], "children", (self._parts[tab].box,))  # if it was never seen: it is sent
-            if store.away:
-                problems.insert(0, problem_html(f"what is shown may be old, as State is away: {store.away}"))
-            change(self._problem, "value", "".join(filter(None, problems)))
-            where, safety = self.model.where()
-            change(self._where, "value", where and f'<span class="qstate-quiet">{escape(where)}</span>')
-            change(self._where, "tooltip", safety)
-            _serve_while_busy(self)
+        return problems
+
+    def _unread(self, error: StoreError) -> str:
+        """What is said when State can't be read; it is tried again soon."""
+        self._is_whole = False
+        return f"State can't be read: {error}"
 
     def _drawn(self, name: str, part: Part) -> str:
         """Bring a part up to date; what is wrong, if it can't be: the others go on, and it is tried again."""
         try:
             part.draw()
+        except StoreError as error:
+            return self._unread(error)
         except Exception as error:
             if not self._is_open:
                 raise
             _log.exception("the panel's part %s can't be drawn", name)
-            return problem_html(f"{name} can't be shown: {type(error).__name__}: {message(error)}")
+            return f"{name} can't be shown: {type(error).__name__}: {message(error)}"
         return ""
 
     def __repr__(self) -> str:
@@ -185,6 +209,10 @@ def _listen(registry: StateRegistry, ask: Callable[[object], None]) -> Callable[
             each()
 
     return end
+
+
+def _where_html(where: str, safety: str) -> str:
+    return where and f"<details><summary>{escape(where)}</summary>{escape(safety)}</details>"
 
 
 def _wait_until_sent() -> None:

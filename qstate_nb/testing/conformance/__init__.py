@@ -8,6 +8,7 @@ from qstate_nb.core.store import MemoryStore
 from qstate_nb.testing.conformance.damage import Damage
 from qstate_nb.testing.conformance.fields import Fields
 from qstate_nb.testing.conformance.history import History
+from qstate_nb.testing.conformance.keeping import Keeping
 from qstate_nb.testing.conformance.telling import Expiry, Telling
 from qstate_nb.testing.conformance.together import Together
 from qstate_nb.testing.conformance.transactions import Transactions
@@ -18,7 +19,9 @@ from qstate_nb.testing.conformance.waiting import Waiting
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(Verbs, Fields, Values, Together, Transactions, Waiting, History, Telling, Expiry, Damage):
+class StoreConformance(
+    Verbs, Fields, Values, Together, Transactions, Waiting, History, Keeping, Telling, Expiry, Damage
+):
     """Tests of all that State promises, on one kind of store: subclass it in a test module and override `open`.
 
     pytest then finds the tests in the subclass, whose name must begin with ``Test``. What `open` needs comes from a

@@ -122,6 +122,10 @@ class Fields(Suite):
         other.state(Box, scope=2).drop()
         assert registry.keys() == other.keys() == [StateKey("Box", 1), StateKey("Box", 0)]
         assert registry.peek(StateKey("Box", 1)) == {"n": 1}
+        other.state(Box, scope=1).set("n", 5)
+        assert registry.peek(StateKey("Box", 1)) == {"n": 5}
+        other.state(Box, scope=7).set("n", 1)
+        assert registry.find("Box[7]") == StateKey("Box", 7)
 
     def test_defaults(self, person: Any) -> None:
         """A declared field has its default until it is set, and after it was deleted; those with one come first."""

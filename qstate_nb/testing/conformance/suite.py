@@ -72,6 +72,11 @@ class Suite:
         """Another process' registry, if there can be one, or else the same."""
         return opened() if self.shared else registry
 
+    @pytest.fixture
+    def places(self, registry: StateRegistry, elsewhere: StateRegistry) -> list[StateRegistry]:
+        """Two processes, or one twice if there can't be two."""
+        return [registry, elsewhere]
+
     @pytest.fixture(params=[True, False], ids=["with", "async with"])
     def sync(self, request: pytest.FixtureRequest) -> bool:
         """How a transaction is begun."""

@@ -16,7 +16,7 @@ from qstate_nb.core.registry import StateRegistry
 from qstate_nb.core.state import AsyncState, State
 from qstate_nb.core.transactions import transaction
 from qstate_nb.errors import StateValueError
-from qstate_nb.testing.conformance.suite import PATIENCE, AsyncBox, Box, Suite, fails, in_threads, until
+from qstate_nb.testing.conformance.suite import PATIENCE, AsyncBox, Box, Suite, begun, fails, in_threads, until
 
 TTL = 0.1  # seconds
 
@@ -53,6 +53,16 @@ class Telling(Suite):
         assert heard == list(registry.history())
         assert [event.op for event in heard[5:]] == ["transaction", "undo"]
 
+    def test_it_has_heard_when_the_op_returns_also_of_what_others_did(
+        self, registry: StateRegistry, elsewhere: StateRegistry
+    ) -> None:
+        """Before it, as that came first."""
+        heard = heard_by(registry)
+        for number in range(1, 6):
+            elsewhere.state(Box).set("n", number)
+            registry.state(Box).increment("n")
+            assert [event.seq for event in heard] == list(range(1, 2 * number + 1))
+
     def test_a_subscriber_that_left_hears_no_more(self, registry: StateRegistry) -> None:
         """Others do."""
         first: list[Event] = []
@@ -79,6 +89,19 @@ class Telling(Suite):
         assert len(heard) == 1
         assert "a subscriber failed on <Event 1: Box set n by user>" in caplog.text
 
+    def test_a_subscriber_can_change_the_state_that_changed(self, registry: StateRegistry, box: Any) -> None:
+        """With a verb that keeps others away, too."""
+
+        def count(event: Event) -> None:
+            if event.op == "set":
+                registry.state(Box).mutate("changes", lambda n: n + 1, default=0)
+                with transaction(registry.state(Box)):
+                    registry.state(Box).increment("changes", 10)
+
+        registry.subscribe(count)
+        in_threads(lambda: box.set("n", 1))
+        until(lambda: registry.state(Box).get_all() == {"n": 1, "changes": 11})
+
     @pytest.mark.parametrize("way", ["set", "mutate", "with", "async with"])
     def test_a_subscriber_can_use_the_state_that_changed(self, registry: StateRegistry, way: str) -> None:
         """Nobody holds it any more when it is told."""
@@ -98,6 +121,28 @@ class Telling(Suite):
             with transaction(registry.state(Box, scope="another" if way == "set" else None)):
                 registry.state(Box).set("n", 1)
         assert seen == [("transaction" if "with" in way else way, 1)]
+
+    def test_a_subscriber_may_look_at_what_a_transaction_around_the_op_holds(
+        self, registry: StateRegistry, sync: bool
+    ) -> None:
+        """The code that waits for the subscriber is not waited for by it for ever."""
+        seen: list[Any] = []
+        found: list[Any] = []
+        held, free = registry.state(AsyncBox, scope="held"), registry.state(AsyncBox, scope="free")
+
+        def look(event: Event) -> None:
+            seen.append(event.op)
+            found.append(registry.state(Box, scope="held").get("n"))
+
+        async def main() -> None:
+            async with begun(held, sync=sync):
+                await held.set("n", 1)
+                await free.set("n", 2)
+
+        registry.subscribe(look)
+        in_threads(lambda: asyncio.run(main()))
+        until(lambda: len(found) == 2)
+        assert (seen, found) == (["set", "transaction"], [1, 1])
 
     def test_a_subscriber_can_use_state(self, registry: StateRegistry) -> None:
         """What it reads is what was committed, or newer; what it writes is told as well."""
@@ -159,7 +204,7 @@ class Telling(Suite):
         assert asyncio.run(main()) == [1, 2, 3]
 
     def test_what_is_loaded_is_told(self, registry: StateRegistry, elsewhere: StateRegistry, tmp_path: Any) -> None:
-        """So that displays show it."""
+        """So that displays show it; then the next event is."""
         registry.state(Box).set("n", 1)
         registry.save(tmp_path / "saved")
         registry.state(Box).set("n", 2)
@@ -167,6 +212,12 @@ class Telling(Suite):
         elsewhere.load(tmp_path / "saved")
         for each in heard:
             until(lambda each=each: each and each[-1].changes[0].after == 1)  # type: ignore[misc]
+            each.clear()
+        assert registry.seq == elsewhere.seq
+        elsewhere.state(Box).set("n", 3)
+        for each in heard:
+            until(lambda each=each: each)  # type: ignore[misc]
+            assert [event.changes[0].after for event in each] == [3], "what was told is not told again"
 
 
 class Expiry(Suite):
@@ -210,6 +261,9 @@ class Expiry(Suite):
             session = registry.state(AsyncSession)
             await session.set("n", 1)
             await session.expire(None)
+            await session.delete("missing")
+            await session.setdefault("n", 2)
+            assert await session.update() == {"n": 1}, "what changes nothing leaves its time"
             await asyncio.sleep(TTL * 1.5)
             assert await session.get("n") == 1
             await session.expire(0)

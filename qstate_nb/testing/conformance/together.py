@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from qstate_nb.core.journal import ABSENT
 from qstate_nb.core.registry import StateRegistry
+from qstate_nb.errors import HistoryError
 from qstate_nb.testing.conformance.suite import AsyncBox, Box, Suite, in_threads
 
 TIMES = 12  # ops of each thread
@@ -92,6 +94,28 @@ class Together(Suite):
         )
         assert torn == []
         self._assert_whole(workplaces[0], 2 * TIMES + 1)
+
+    def test_an_undo_is_of_the_last_event(self, workplaces: list[StateRegistry]) -> None:
+        """Whoever writes meanwhile: nothing comes in between what it looks at and what it does."""
+
+        def undo() -> None:
+            for _ in range(TIMES // 2):
+                with suppress(HistoryError):  # there is nothing yet
+                    workplaces[1].undo()
+
+        def write() -> None:
+            for _ in range(TIMES):
+                workplaces[2].state(Box).increment("n")
+
+        in_threads(undo, write)
+        done: list[int] = []
+        for event in workplaces[0].history():
+            if event.op == "undo":
+                assert event.refers_to == (done.pop(),)
+            else:
+                done.append(event.seq)
+        assert workplaces[0].state(Box).get("n") == len(done)
+        self._assert_whole(workplaces[0])
 
     def test_async_ops_are_done_in_the_order_in_which_they_are_begun(self, registry: StateRegistry) -> None:
         """Those of one loop on one bucket."""

@@ -224,6 +224,9 @@ class Values(Suite):
         if not self.shared:
             box.set("value", make())
             assert isinstance(box.get("value"), type(make()))
+            own = _Own()
+            box.append("items", own)
+            assert box.get("items")[0] is own
             return
         box.update(n=1, items=[])
         for call in (

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,29 +66,54 @@ class Waiting(Suite):
         asyncio.run(main())
         assert registry.state(Box).get("n") == 2
 
-    def test_a_deadlock_is_told_to_one(self, registry: StateRegistry, elsewhere: StateRegistry) -> None:
+    @pytest.mark.parametrize("who", [[0, 0], [0, 1], [0, 0, 1]], ids=["here", "elsewhere", "both"])
+    def test_a_deadlock_is_told_to_one(
+        self, registry: StateRegistry, elsewhere: StateRegistry, who: list[int]
+    ) -> None:
         """The others go on. Each link of the cycle says who holds what the one before it waits for."""
-        for each in (registry, elsewhere):
-            barrier = threading.Barrier(2)
-            errors: list[DeadlockError] = []
+        barrier = threading.Barrier(len(who))
+        errors: list[DeadlockError] = []
 
-            def cross(mine: StateRegistry, first: int, second: int) -> None:
-                one, two = mine.state(Box, scope=first), mine.state(Box, scope=second)
-                try:
-                    with transaction(one):
-                        barrier.wait(PATIENCE)  # noqa: B023 - all is over before the next turn
-                        with transaction(two):
-                            two.increment("n")
-                except DeadlockError as error:
-                    errors.append(error)  # noqa: B023
+        def cross(place: int) -> None:
+            mine = (registry, elsewhere)[who[place]]
+            one, two = mine.state(Box, scope=place), mine.state(Box, scope=(place + 1) % len(who))
+            try:
+                with transaction(one):
+                    barrier.wait(PATIENCE)
+                    with transaction(two):
+                        two.increment("n")
+            except DeadlockError as error:
+                errors.append(error)
 
-            in_threads(lambda: cross(registry, 1, 2), lambda: cross(each, 2, 1))  # noqa: B023
-            (error,) = errors
-            assert sorted(wait.waits_for for wait in error.cycle) == ["Box[1]", "Box[2]"]
-            for wait, following in zip(error.cycle, (*error.cycle[1:], error.cycle[0]), strict=True):
-                assert wait.waits_for in following.holds
-        done = [registry.state(Box, scope=number).get("n", 0) for number in (1, 2)]
-        assert sum(done) == registry.seq == 2
+        in_threads(*(partial(cross, place) for place in range(len(who))))
+        (error,) = errors
+        for wait, following in zip(error.cycle, (*error.cycle[1:], error.cycle[0]), strict=True):
+            assert wait.waits_for in following.holds
+        done = [registry.state(Box, scope=place).get("n", 0) for place in range(len(who))]
+        assert sum(done) == registry.seq == len(who) - 1
+
+    def test_a_wait_that_is_over_is_no_part_of_a_deadlock(
+        self, registry: StateRegistry, elsewhere: StateRegistry
+    ) -> None:
+        """Whoever gave it up may still hold what others wait for."""
+        gave_up = threading.Event()
+
+        def give_up() -> None:
+            one, two = elsewhere.state(Box, scope=1), elsewhere.state(Box, scope=2)
+            with transaction(two):
+                with pytest.raises(TransactionTimeoutError), transaction(two), transaction(one, timeout=0):
+                    raise AssertionError
+                gave_up.set()
+                threading.Event().wait(SHORT)
+
+        with transaction(registry.state(Box, scope=1)):
+            thread = threading.Thread(target=give_up, daemon=True)
+            thread.start()
+            assert gave_up.wait(PATIENCE)
+            with transaction(registry.state(Box, scope=2), timeout=PATIENCE):
+                registry.state(Box, scope=2).set("n", 1)
+        thread.join(PATIENCE)
+        assert registry.seq == 1
 
     def test_tasks_of_a_loop_find_their_deadlock(self, registry: StateRegistry) -> None:
         """As threads do."""

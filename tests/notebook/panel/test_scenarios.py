@@ -118,7 +118,7 @@ def test_all_steps_that_are_left_run(app: InlineApp, recorded: Scenarios) -> Non
     recorded.run()
     settled(recorded)
     assert (count(app), recorded.said) == (6, "2 of 2 steps done")
-    recorded.restart()
+    recorded.again()
     assert "0 of 2 steps done" in shown(recorded)
     recorded.run()
     settled(recorded)

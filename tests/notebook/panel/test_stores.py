@@ -16,12 +16,11 @@ from support.forms import parts_of, soon
 from support.markup import seen_in
 
 import qstate_nb
-from qstate_nb import InlineApp, State, StateRegistry, open_store
+from qstate_nb import InlineApp, State, StateRegistry
 from qstate_nb.errors import StateError, StoreUnavailableError
 from qstate_nb.notebook.panel.bucketedits import Edits
 from qstate_nb.notebook.panel.buckets import Buckets
 from qstate_nb.notebook.panel.widgets import Panel
-from qstate_nb.stores.shared import SharedStore
 
 
 class Signup(State):
@@ -32,20 +31,6 @@ class Signup(State):
 def front_end() -> Iterator[FrontEnd]:
     with listening() as front_end:
         yield front_end
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[[], StateRegistry]]:
-    """Opens registries on one file, each as in another process."""
-    with ExitStack() as stack:
-
-        def open_it() -> StateRegistry:
-            store = open_store(f"sqlite:///{tmp_path}/state.db")
-            assert isinstance(store, SharedStore)
-            stack.callback(store.close)
-            return StateRegistry(store=store)
-
-        yield open_it
 
 
 @pytest.fixture
