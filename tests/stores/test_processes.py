@@ -103,8 +103,8 @@ def test_workers_that_are_killed_at_any_instant(zygote: Zygote, kind: str, reque
             time.sleep(choice.random() * 0.03)
         worker.kill()
         checker.check(worker)
-    assert checker.n > KILLS
-    assert checker.moves > KILLS / 5
+    assert checker.n > KILLS / 5
+    assert checker.moves > KILLS / 50
     assert_replays(checker.registry)
 
 
