@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LANES = 8  # worker threads for async code; the ops on one bucket go to the same one, so that they keep their order
-_NAME = "qstate store"  # of their threads
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks for locks that others hold
 _AWAY = 1.0  # seconds between two tries of what runs in the background, while the backend is away
 
@@ -121,14 +120,16 @@ class SharedStore(Mirror):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._lanes = [ThreadPoolExecutor(1, f"{_NAME} {number}") for number in range(_LANES)]
+        self._lanes = [ThreadPoolExecutor(1, f"qstate store {number}") for number in range(_LANES)]
+        self._transactions = ThreadPoolExecutor(_LANES, "qstate store transactions")  # never waits for subscribers
         self._background = ThreadPoolExecutor(1, "qstate store rest")  # what nobody waits for, or only `settle`
         self._process = os.getpid()
         self._here = _Here()
         self._keeper: threading.Thread | None = None
         self._locked: set[SharedBucket] = set()
         self._releases: deque[Future[None]] = deque(maxlen=100)
-        self._finalizer = weakref.finalize(self, _close, backend, [*self._lanes, self._background])
+        workers = [*self._lanes, self._transactions, self._background]
+        self._finalizer = weakref.finalize(self, _close, backend, workers)
 
     def __repr__(self) -> str:
         return f"<SharedStore {self.url}>"
@@ -153,14 +154,11 @@ class SharedStore(Mirror):
             raise StoreError(f"{self.url} was closed; open it anew")
         if os.getpid() != self._process:  # worker threads don't survive a fork, and would be waited for
             raise StoreError(f"{self.url} was opened before a fork; open it anew in the new process")
-        if self.is_closed:
-            raise StoreError(f"{self.url} is closed")
-        if is_whole and threading.current_thread().name.startswith(
-            _NAME
-        ):  # it has no interrupts, and may be the lane
-            is_whole = False
-        inside = copy_context().run  # so that subscribers take part in the transactions of who is waiting for them
-        return Work(partial(inside, call, *args), self._lanes[hash(bucket.key) % _LANES], is_whole=is_whole)
+        work = partial(call, *args)
+        if is_whole or self.listener is not None:  # it takes part in the transactions of who waits for it
+            work = partial(copy_context().run, work)
+        workers = self._transactions if is_whole else self._lanes[hash(bucket.key) % _LANES]
+        return Work(work, workers, is_whole=is_whole)
 
     # ---- ops
 

@@ -95,14 +95,16 @@ class SQLiteBackend:
     def read(self, bucket: str) -> Stored:
         """As `Backend.read`."""
         found, expires = tables.stored_and_expiry(self._connections.mine().ask(tables.READ, bucket))
-        if expires is not None and self._expire_due(bucket):
-            return tables.stored_and_expiry(self._connections.mine().ask(tables.READ, bucket))[0]
+        if expires is not None and expires <= time.time():
+            self._expire_due(bucket)
+            found, _ = tables.stored_and_expiry(self._connections.mine().ask(tables.READ, bucket))
         return found
 
     def read_field(self, bucket: str, field: str) -> Raw | None:
         """As `Backend.read_field`."""
         rows = self._connections.mine().ask(tables.READ_FIELD, bucket, field)
-        if rows and rows[0][1] is not None and self._expire_due(bucket):
+        if rows and rows[0][1] is not None and rows[0][1] <= time.time():
+            self._expire_due(bucket)  # unless somebody else just has
             rows = self._connections.mine().ask(tables.READ_FIELD, bucket, field)
         return rows[0][0] if rows else None
 

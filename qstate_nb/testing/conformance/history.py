@@ -187,6 +187,28 @@ class History(Suite):
         assert one.state(Box).get_all() == {}, "of the call, all"
         assert [event.refers_to for event in one.history()[-2:]] == [(3,), (1, 2)]
 
+    def test_an_attempt_is_undone_alone(self, places: list[StateRegistry]) -> None:
+        """Of a call that was retried: each is one of its own."""
+        one, two = places
+        app = app_on(one)
+
+        @app.task(retry=1, retry_on_exc=[ZeroDivisionError])
+        def flaky(box: Box) -> None:
+            box.set("left", 1 // (box.increment("n") - 1))
+
+        app.run("flaky").unwrap()
+        assert one.state(Box).get_all() == {"n": 2, "left": 1}
+        assert [event.refers_to for event in two.undo()] == [(2, 3)]
+        assert one.state(Box).get_all() == {"n": 1}
+
+    def test_calls_of_two_apps_are_undone_apart(self, places: list[StateRegistry]) -> None:
+        """Also if they have the same name and number."""
+        one, two = places
+        for number in range(2):
+            app_on(one).run("write", a=number, b=number)
+        assert [event.refers_to for event in two.undo()] == [(3, 4)]
+        assert one.state(Box).get_all() == {"a": 0, "b": 0}
+
     def test_undo_of_what_came_and_went(self, places: list[StateRegistry]) -> None:
         """Changes nothing, and is an event all the same: a redo and another undo know what it was about."""
         one, two = places
